@@ -1,0 +1,7 @@
+//! Resumable Server-Sent Events for any Tower service.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+pub mod sse;
+
+mod resume;
