@@ -5,3 +5,5 @@
 pub mod sse;
 
 mod resume;
+
+pub use resume::event_id::{InvalidMarker, Marker};
