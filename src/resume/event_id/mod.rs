@@ -96,7 +96,7 @@ mod tests {
     /// `rest` after the marker and an authentic token.
     fn parsed_after_token(rest: &str) -> Parsed {
         let text = token().text();
-        parsed(format!("r1.{}.{rest}", str::from_utf8(&text).unwrap()))
+        parsed(format!("r1.{}.{rest}", std::str::from_utf8(&text).unwrap()))
     }
 
     fn inner_of(parsed: &Parsed) -> Option<&[u8]> {
