@@ -5,3 +5,7 @@
 pub mod sse;
 
 mod resume;
+
+pub use resume::event_id::{InvalidMarker, Marker};
+pub use resume::gap::{Gap, GapReason};
+pub use sse::encode::InvalidEventName;

@@ -1,1 +1,10 @@
 //! What a reconnect means: event IDs, positions, and the decisions about them. Pure: no I/O, no clock.
+
+pub(crate) mod event_id;
+pub(crate) mod gap;
+pub(crate) mod keys;
+pub(crate) mod position;
+pub(crate) mod seam;
+
+pub use event_id::{InvalidMarker, Marker};
+pub use gap::{Gap, GapReason};

@@ -22,6 +22,7 @@
 //! assert_eq!(scanner.unfinished(), "data: unfini".len());
 //! ```
 
+pub(crate) mod encode;
 mod field;
 mod frame;
 mod id_filter;

@@ -1,0 +1,73 @@
+//! What a client is told when it cannot have an event.
+
+use std::fmt;
+
+/// Why events are missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum GapReason {
+    /// The history had to make room.
+    Evicted,
+    /// The history was older than it is kept.
+    Expired,
+    /// The frame was over the limit, and went unrecorded to those who were there.
+    Oversize,
+    /// The store could not keep up, or failed.
+    NotStored,
+    /// The event ID is none that is known here.
+    Unknown,
+    /// Who produced the stream is gone, and with it what was to come.
+    ProducerLost,
+    /// The reader fell behind the history.
+    TooSlow,
+    /// The inner service gave a known ID to another event: its numbering began anew.
+    Diverged,
+}
+
+impl GapReason {
+    /// The word for this reason in the data of a gap signal.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Evicted => "evicted",
+            Self::Expired => "expired",
+            Self::Oversize => "oversize",
+            Self::NotStored => "not-stored",
+            Self::Unknown => "unknown",
+            Self::ProducerLost => "producer-lost",
+            Self::TooSlow => "too-slow",
+            Self::Diverged => "diverged",
+        }
+    }
+}
+
+impl fmt::Display for GapReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Events that a client should have had and cannot get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Gap {
+    /// The offset that the client named, where it named one that can be understood.
+    pub requested: Option<u64>,
+    /// The offset after which events go on.
+    pub resumed: u64,
+    /// How many events are missing, where that is known.
+    pub missed: Option<u64>,
+    /// Why they are missing.
+    pub reason: GapReason,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_shown_as_the_word_of_the_signal() {
+        assert_eq!(GapReason::NotStored.to_string(), "not-stored");
+        assert_eq!(GapReason::ProducerLost.as_str(), "producer-lost");
+        assert_eq!(GapReason::TooSlow.as_str(), "too-slow");
+    }
+}
