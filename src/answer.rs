@@ -1,0 +1,174 @@
+//! The heads of the layer's answers: which responses are wrapped, and what their headers become.
+
+use http::header::{
+    ACCEPT_RANGES, ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS,
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, VARY,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+
+use crate::body::ResumeBody;
+use crate::config::{Config, SessionSource};
+
+/// How a response came about; see [`Answer`].
+pub(crate) const SSE_RESUME: HeaderName = HeaderName::from_static("sse-resume");
+/// The event ID of the position just before a response's first event.
+pub(crate) const SSE_RESUME_FROM: HeaderName = HeaderName::from_static("sse-resume-from");
+
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// The values of the `SSE-Resume` header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// A new stream.
+    Fresh,
+    /// A known stream, from the position that was asked for.
+    Replay,
+    /// The same with events missing, or a new stream in place of an unknown one.
+    Gap,
+    /// A known stream, continued by a new call of the inner service.
+    Takeover,
+    /// The inner service was called as without the layer.
+    Forwarded,
+    /// Passed as without the layer, for there was no room.
+    Off,
+}
+
+impl Answer {
+    pub(crate) const fn value(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Self::Fresh => "fresh",
+            Self::Replay => "replay",
+            Self::Gap => "gap",
+            Self::Takeover => "takeover",
+            Self::Forwarded => "forwarded",
+            Self::Off => "off",
+        })
+    }
+}
+
+/// Whether a response is an event stream that can be made resumable.
+pub(crate) fn is_event_stream<B>(response: &Response<B>) -> bool {
+    let headers = response.headers();
+    let is_identity = |encoding: &HeaderValue| encoding.as_bytes().eq_ignore_ascii_case(b"identity");
+    response.status() == StatusCode::OK
+        && headers.get(CONTENT_TYPE).is_some_and(is_event_stream_type)
+        && headers.get_all(CONTENT_ENCODING).iter().all(is_identity)
+}
+
+fn is_event_stream_type(value: &HeaderValue) -> bool {
+    let essence = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
+    essence.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
+}
+
+/// Takes out what would be wrong of a body that the layer rewrites, and forbids caches to keep it.
+pub(crate) fn wrap_headers(headers: &mut HeaderMap) {
+    for name in [CONTENT_LENGTH, ETAG, ACCEPT_RANGES] {
+        headers.remove(name);
+    }
+    for name in ["digest", "content-digest", "repr-digest", "content-md5"] {
+        headers.remove(name);
+    }
+    if !headers.contains_key(CACHE_CONTROL) {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+}
+
+/// The headers that every later response of a stream has: of the wrapped first one, those that are about the stream.
+pub(crate) fn kept_headers(headers: &HeaderMap, config: &Config) -> HeaderMap {
+    let always = [
+        CONTENT_TYPE,
+        CACHE_CONTROL,
+        VARY,
+        X_ACCEL_BUFFERING,
+        // A later client has the same `Origin`, which is part of the binding.
+        ACCESS_CONTROL_ALLOW_ORIGIN,
+        ACCESS_CONTROL_ALLOW_CREDENTIALS,
+        ACCESS_CONTROL_EXPOSE_HEADERS,
+    ];
+    let session = match &config.session {
+        Some(SessionSource::Header(name)) => Some(name),
+        _ => None,
+    };
+    let mut kept = HeaderMap::new();
+    for name in always.iter().chain(session).chain(&config.keep_headers) {
+        for value in headers.get_all(name) {
+            if !kept.get_all(name).iter().any(|old| old == value) {
+                kept.append(name, value.clone());
+            }
+        }
+    }
+    kept
+}
+
+/// Adds what the layer says of a response.
+pub(crate) fn describe(headers: &mut HeaderMap, answer: Answer, from: &str) {
+    headers.insert(SSE_RESUME, answer.value());
+    if let Ok(from) = HeaderValue::from_str(from) {
+        headers.insert(SSE_RESUME_FROM, from);
+    }
+}
+
+/// The one answer for every ID that is not served.
+pub(crate) fn gone<B>() -> Response<ResumeBody<B>> {
+    bare(StatusCode::GONE)
+}
+
+/// The answer that stops an `EventSource`: there is nothing more.
+pub(crate) fn no_content<B>() -> Response<ResumeBody<B>> {
+    bare(StatusCode::NO_CONTENT)
+}
+
+/// The inner service panicked where no error of its own can be passed on.
+pub(crate) fn failed<B>() -> Response<ResumeBody<B>> {
+    bare(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+fn bare<B>(status: StatusCode) -> Response<ResumeBody<B>> {
+    let mut response = Response::new(ResumeBody::empty());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn response(headers: &[(&'static str, &'static str)]) -> Response<()> {
+        let mut response = Response::new(());
+        for (name, value) in headers {
+            response.headers_mut().append(*name, HeaderValue::from_static(value));
+        }
+        response
+    }
+
+    #[test]
+    fn only_an_unencoded_event_stream_with_status_200_is_wrapped() {
+        let stream = ("content-type", "text/event-stream");
+        assert!(is_event_stream(&response(&[stream])));
+        assert!(is_event_stream(&response(&[("content-type", "Text/Event-Stream ; charset=utf-8")])));
+        assert!(is_event_stream(&response(&[stream, ("content-encoding", "identity")])));
+        assert!(!is_event_stream(&response(&[stream, ("content-encoding", "gzip")])));
+        assert!(!is_event_stream(&response(&[("content-type", "text/event-stream2")])));
+        assert!(!is_event_stream(&response(&[])));
+        let mut partial = response(&[stream]);
+        *partial.status_mut() = StatusCode::PARTIAL_CONTENT;
+        assert!(!is_event_stream(&partial));
+    }
+
+    #[test]
+    fn a_replay_has_the_streams_headers_but_no_cookies() {
+        let first = response(&[
+            ("content-type", "text/event-stream"),
+            ("vary", "origin"),
+            ("set-cookie", "a=1"),
+            ("date", "now"),
+            ("x-mine", "1"),
+        ]);
+        let config = Config { keep_headers: vec![HeaderName::from_static("x-mine")], ..Config::default() };
+        let kept = kept_headers(first.headers(), &config);
+        let mut names: Vec<_> = kept.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["content-type", "vary", "x-mine"]);
+    }
+}

@@ -1,0 +1,91 @@
+//! What a request asks for: the position that it comes back with, if it does.
+
+use http::header::{ACCEPT, CACHE_CONTROL};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+
+use crate::config::{Config, Priming};
+use crate::query;
+use crate::resume::event_id::{self, EventId, Parsed};
+use crate::resume::keys::Keys;
+
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// The position that a request comes back with.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// None, or an ID of the inner service: it sees the request as it is.
+    NotOurs,
+    /// What no client was given: nothing of it is used.
+    Malformed,
+    Id(EventId),
+}
+
+impl Asked {
+    /// Reads the position. What is ours is taken out of the request: the inner service never sees it.
+    pub(crate) fn take(parts: &mut Parts, config: &Config, keys: &Keys) -> Self {
+        let mut values = parts.headers.get_all(LAST_EVENT_ID).iter();
+        let asked = match (values.next(), values.next()) {
+            (Some(value), None) => Self::read(value.as_bytes(), config, keys),
+            (Some(_), Some(_)) => Self::Malformed,
+            (None, _) => return Self::take_query(parts, config, keys),
+        };
+        if asked != Self::NotOurs {
+            parts.headers.remove(LAST_EVENT_ID);
+            Self::take_query(parts, config, keys);
+        }
+        asked
+    }
+
+    fn take_query(parts: &mut Parts, config: &Config, keys: &Keys) -> Self {
+        let Some(name) = &config.query else { return Self::NotOurs };
+        let value = parts.uri.query().and_then(|query| query::value(query, name));
+        let asked = value.map_or(Self::NotOurs, |value| Self::read(&value, config, keys));
+        if asked != Self::NotOurs {
+            query::remove(&mut parts.uri, name);
+        }
+        asked
+    }
+
+    fn read(value: &[u8], config: &Config, keys: &Keys) -> Self {
+        match event_id::parse(&config.marker, value, keys) {
+            Parsed::NotOurs => Self::NotOurs,
+            Parsed::Malformed => Self::Malformed,
+            Parsed::Id(id) => Self::Id(id),
+        }
+    }
+}
+
+/// The last event ID that the inner service is called with, as it is in the request.
+pub(crate) fn inner_id(headers: &HeaderMap) -> Vec<u8> {
+    headers.get(LAST_EVENT_ID).map(|value| value.as_bytes().to_vec()).unwrap_or_default()
+}
+
+/// Calls the inner service with its own last event ID, or with none.
+pub(crate) fn set_inner_id(headers: &mut HeaderMap, id: &[u8]) {
+    match HeaderValue::from_bytes(id) {
+        Ok(value) if !id.is_empty() => {
+            headers.insert(LAST_EVENT_ID, value);
+        }
+        _ => {
+            headers.remove(LAST_EVENT_ID);
+        }
+    }
+}
+
+/// Whether the response is to begin with an `id`-only frame.
+pub(crate) fn wants_priming(parts: &Parts, config: &Config) -> bool {
+    match config.priming {
+        Priming::Always => true,
+        Priming::Never => false,
+        Priming::Auto => parts.method == Method::GET && looks_like_event_source(&parts.headers),
+    }
+}
+
+/// Browsers' `EventSource` and those that imitate it well send all three.
+fn looks_like_event_source(headers: &HeaderMap) -> bool {
+    let is = |name: HeaderName, value: &str| headers.get(name).is_some_and(|found| found == value);
+    is(ACCEPT, "text/event-stream")
+        && is(CACHE_CONTROL, "no-cache")
+        && headers.contains_key("sec-fetch-mode")
+}

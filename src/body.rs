@@ -1,0 +1,295 @@
+//! The response body: a reader of a stream, or the inner body as it is.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tokio::time::{Sleep, sleep};
+
+use crate::config::GapSignal;
+use crate::driver;
+use crate::error::{BoxError, ResumeError, ResumeErrorKind};
+use crate::resume::position::Position;
+use crate::resume::{Gap, GapReason};
+use crate::sse::encode;
+use crate::stream::{Close, Start, Step, Stream};
+
+/// U+FEFF in UTF-8. Clients ignore one at the very start of an event stream.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+pin_project! {
+    /// The body of a response that passed the layer: an inner body as it is, or the events of a resumable stream.
+    ///
+    /// Data is `Bytes`. Errors of a resumable stream are [`ResumeError`](crate::ResumeError)s; those of a body that
+    /// passes are its own, boxed.
+    pub struct ResumeBody<B> {
+        #[pin]
+        kind: Kind<B>,
+    }
+}
+
+pin_project! {
+    #[project = KindProj]
+    enum Kind<B> {
+        Pass { #[pin] body: B },
+        Stream { reader: Reader },
+        Empty,
+    }
+}
+
+impl<B> ResumeBody<B> {
+    pub(crate) fn pass(body: B) -> Self {
+        Self { kind: Kind::Pass { body } }
+    }
+
+    pub(crate) fn stream(reader: Reader) -> Self {
+        Self { kind: Kind::Stream { reader } }
+    }
+
+    pub(crate) fn empty() -> Self {
+        Self { kind: Kind::Empty }
+    }
+}
+
+impl<B> Body for ResumeBody<B>
+where
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    #[inline]
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match self.project().kind.project() {
+            KindProj::Stream { reader } => reader.poll_frame(cx),
+            KindProj::Pass { body } => {
+                let frame = ready!(body.poll_frame(cx));
+                let to_bytes =
+                    |frame: Frame<B::Data>| frame.map_data(|mut data| data.copy_to_bytes(data.remaining()));
+                Poll::Ready(frame.map(|frame| frame.map(to_bytes).map_err(Into::into)))
+            }
+            KindProj::Empty => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Pass { body } => body.is_end_stream(),
+            Kind::Stream { reader } => reader.is_over,
+            Kind::Empty => true,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Pass { body } => body.size_hint(),
+            Kind::Stream { .. } => SizeHint::default(),
+            Kind::Empty => SizeHint::with_exact(0),
+        }
+    }
+}
+
+impl<B> fmt::Debug for ResumeBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match &self.kind {
+            Kind::Pass { .. } => "Pass",
+            Kind::Stream { .. } => "Stream",
+            Kind::Empty => "Empty",
+        };
+        f.debug_struct("ResumeBody").field("kind", &kind).finish_non_exhaustive()
+    }
+}
+
+/// One client of a stream.
+pub(crate) struct Reader {
+    stream: Arc<Stream>,
+    key: usize,
+    /// What goes out before the next step is asked for.
+    due: Option<Bytes>,
+    /// What comes after `due`, when the response is ending.
+    last: Last,
+    /// Whether the response begins with an `id`-only frame, and so ends with one that names the end.
+    pub(crate) primed: bool,
+    /// Whether the end is that the rest of the stream is lost, and is to be told.
+    pub(crate) tells_loss: bool,
+    /// Whether it was polled: then a client is there, or was.
+    seen: bool,
+    /// Whether anything was sent.
+    begun: bool,
+    is_over: bool,
+    age: Option<Pin<Box<Sleep>>>,
+}
+
+/// How a response ends.
+enum Last {
+    None,
+    Trailers(Option<Box<HeaderMap>>),
+    Error(ResumeError),
+}
+
+impl Reader {
+    pub(crate) fn new(stream: Arc<Stream>, start: Start) -> Self {
+        let key = stream.attach(start);
+        let age = stream.config.max_connection_age.map(|age| {
+            let jittered = jitter(age, stream.config.jitter);
+            Box::pin(sleep(jittered))
+        });
+        Self {
+            stream,
+            key,
+            due: None,
+            last: Last::None,
+            primed: false,
+            tells_loss: false,
+            seen: false,
+            begun: false,
+            is_over: false,
+            age,
+        }
+    }
+
+    pub(crate) fn of(&self) -> &Arc<Stream> {
+        &self.stream
+    }
+
+    /// Adds to what is sent first.
+    pub(crate) fn send_first(&mut self, bytes: &[u8]) {
+        let before = self.due.take().unwrap_or_default();
+        let mut all = BytesMut::with_capacity(before.len() + bytes.len());
+        all.extend_from_slice(&before);
+        all.extend_from_slice(bytes);
+        self.due = Some(all.freeze());
+    }
+
+    #[inline]
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.seen = true;
+        loop {
+            if let Some(due) = self.due.take() {
+                self.begun = true;
+                return Poll::Ready(Some(Ok(Frame::data(due))));
+            }
+            match std::mem::replace(&mut self.last, Last::None) {
+                Last::None if self.is_over => return Poll::Ready(None),
+                Last::None => {}
+                Last::Trailers(trailers) => {
+                    self.is_over = true;
+                    return Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(*trailers))));
+                }
+                Last::Error(error) => {
+                    self.is_over = true;
+                    return Poll::Ready(Some(Err(error.into())));
+                }
+            }
+            if self.age.is_some() {
+                self.check_age(cx);
+            }
+            match ready!(driver::poll_read(&self.stream, self.key, cx)) {
+                Step::Data(bytes) => {
+                    if !self.begun && bytes.starts_with(BYTE_ORDER_MARK) {
+                        self.send_first(encode::COMMENT_LINE);
+                        self.send_first(&bytes);
+                        continue;
+                    }
+                    self.begun = true;
+                    return Poll::Ready(Some(Ok(Frame::data(bytes))));
+                }
+                other => self.take(other),
+            }
+        }
+    }
+
+    /// Prepares what a step other than data sends.
+    #[cold]
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::Data(bytes) => self.due = Some(bytes),
+            Step::Gap(gap, position) => self.due = Some(self.gap_signal(&gap, position)),
+            Step::End(trailers) => {
+                if self.primed {
+                    self.send_first(&priming(&self.stream, self.stream.end_position()));
+                }
+                self.last = Last::Trailers(trailers);
+            }
+            Step::Close(Close::Clean(retry)) => {
+                self.due = retry.map(encode::retry);
+                self.last = Last::Trailers(None);
+            }
+            Step::Close(Close::Broken(kind, retry)) => {
+                self.due = retry.map(encode::retry);
+                self.last = Last::Error(ResumeError::new(kind));
+            }
+            Step::Fail(error) => {
+                let lost = matches!(error.kind(), ResumeErrorKind::ProducerLost | ResumeErrorKind::InnerBody);
+                if self.tells_loss && lost {
+                    self.due = Some(self.loss());
+                }
+                self.last = Last::Error(error);
+            }
+        }
+    }
+
+    /// Tells that the rest is lost, under a position that acknowledges it.
+    fn loss(&self) -> Bytes {
+        let position = self.stream.tell_loss();
+        let offset = position.offset;
+        let reason = GapReason::ProducerLost;
+        let gap = Gap { requested: Some(offset), resumed: offset, missed: None, reason };
+        self.gap_signal(&gap, position)
+    }
+
+    pub(crate) fn gap_signal(&self, gap: &Gap, position: Position) -> Bytes {
+        gap_signal(&self.stream, gap, position)
+    }
+
+    fn check_age(&mut self, cx: &mut Context<'_>) {
+        let elapsed = self.age.as_mut().is_some_and(|age| age.as_mut().poll(cx).is_ready());
+        if elapsed {
+            self.age = None;
+            let clean = self.stream.config.clean_close;
+            let broken = Close::Broken(ResumeErrorKind::ConnectionAge, None);
+            self.stream.close(self.key, if clean { Close::Clean(None) } else { broken });
+        }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.stream.detach(self.key, self.seen);
+    }
+}
+
+/// A gap signal as the configuration wants it, with the ID of the position it resumes from.
+fn gap_signal(stream: &Stream, gap: &Gap, position: Position) -> Bytes {
+    let mut out = BytesMut::new();
+    let id = stream.id_of(position);
+    match &stream.config.gap_signal {
+        GapSignal::Event(name) => encode::gap_signal(&mut out, name, gap, &id),
+        GapSignal::Closure(encode) => encode::custom_gap_signal(&mut out, &encode(gap), &id),
+    }
+    out.freeze()
+}
+
+/// A frame that only sets the client's last event ID to `position`.
+pub(crate) fn priming(stream: &Stream, position: Position) -> BytesMut {
+    let mut out = BytesMut::new();
+    encode::priming(&mut out, &stream.id_of(position));
+    out
+}
+
+/// A duration that is up to `share` of itself longer.
+pub(crate) fn jitter(duration: Duration, share: f64) -> Duration {
+    let mut random = [0; 4];
+    // Without random bytes there is no jitter: all is as configured.
+    let _ = getrandom::fill(&mut random);
+    let fraction = f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX);
+    duration.mul_f64(1.0 + share * fraction)
+}

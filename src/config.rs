@@ -1,0 +1,309 @@
+//! What can be configured: policies, limits, and the rules that the inside goes by.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::request::Parts;
+use http::{HeaderName, Method};
+
+use crate::observer::Observer;
+use crate::resume::event_id::Marker;
+use crate::resume::{Gap, Retention};
+
+/// Where event IDs come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EventIds {
+    /// The layer gives each event its own ID and hides the inner service's. The default.
+    #[default]
+    Assign,
+    /// The inner service's IDs stay; only events without one get one of the layer's.
+    ///
+    /// For feeds whose clients read the IDs. Look-up needs to know whose stream it is, so a return finds its stream
+    /// only where streams have a session, an owner or a shared key, and only on this instance.
+    Preserve,
+}
+
+/// Whether a response begins with an `id`-only frame, so that a client which is cut before the first event can resume.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Priming {
+    /// Only for requests that look like a browser's `EventSource`. The default: some other clients take such a frame
+    /// for an empty event.
+    #[default]
+    Auto,
+    /// For every event stream.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What a client gets that comes back for events which cannot be found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OnMissing {
+    /// A gap signal in the event stream, then what there is. The default.
+    #[default]
+    Signal,
+    /// `410 Gone`, the same for every cause.
+    Reject,
+}
+
+/// What a client gets that comes back after it was sent the end of a stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OnFinished {
+    /// The inner service is called, as without the layer. The default: some servers end each response on purpose and
+    /// expect their clients back.
+    #[default]
+    Forward,
+    /// `204 No Content`, which stops an `EventSource`. For jobs that end once.
+    NoContent,
+}
+
+/// What happens to a reader that falls behind a stream's history while others keep up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SlowReader {
+    /// It is told what it missed by a gap signal, and goes on. The default.
+    #[default]
+    Signal,
+    /// Its response ends with an error, so that it comes back.
+    Disconnect,
+}
+
+/// Where a new reader of a shared stream starts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StartAt {
+    /// At what comes next. The default.
+    #[default]
+    Live,
+    /// At the oldest event that is retained.
+    Earliest,
+    /// At the last so many events.
+    Last(u64),
+}
+
+/// How much of everything there may be at once, for the whole layer.
+///
+/// ```
+/// use tower_sse_resume::Limits;
+///
+/// let limits = Limits::new().bytes(64 * 1024 * 1024).streams(10_000);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    pub(crate) bytes: usize,
+    pub(crate) streams: usize,
+    pub(crate) sessions: usize,
+    pub(crate) streams_per_session: usize,
+    pub(crate) lingering: usize,
+    pub(crate) lingering_per_owner: usize,
+    pub(crate) frame: usize,
+}
+
+impl Limits {
+    /// The defaults, which each method names.
+    pub const fn new() -> Self {
+        Self {
+            bytes: 256 * 1024 * 1024,
+            streams: 65_536,
+            sessions: 65_536,
+            streams_per_session: 256,
+            lingering: 1_024,
+            lingering_per_owner: 16,
+            frame: 1024 * 1024,
+        }
+    }
+
+    /// Bytes that all streams together may hold. Default: 256 MiB.
+    #[must_use]
+    pub const fn bytes(mut self, bytes: usize) -> Self {
+        self.bytes = bytes;
+        self
+    }
+
+    /// How many streams there may be. Default: 65,536. Where there is no room, a new response passes as without the
+    /// layer.
+    #[must_use]
+    pub const fn streams(mut self, streams: usize) -> Self {
+        self.streams = streams;
+        self
+    }
+
+    /// How many sessions may have streams. Default: 65,536.
+    #[must_use]
+    pub const fn sessions(mut self, sessions: usize) -> Self {
+        self.sessions = sessions;
+        self
+    }
+
+    /// How many streams one session may have. Default: 256.
+    #[must_use]
+    pub const fn streams_per_session(mut self, streams: usize) -> Self {
+        self.streams_per_session = streams;
+        self
+    }
+
+    /// How many inner bodies may be read on after their last client left. Default: 1,024. Further ones are dropped
+    /// with their client.
+    #[must_use]
+    pub const fn lingering(mut self, bodies: usize) -> Self {
+        self.lingering = bodies;
+        self
+    }
+
+    /// The same for each owner. Default: 16.
+    #[must_use]
+    pub const fn lingering_per_owner(mut self, bodies: usize) -> Self {
+        self.lingering_per_owner = bodies;
+        self
+    }
+
+    /// The largest frame that is recorded, in bytes. Default: 1 MiB. A larger one goes to the clients that are
+    /// present, and is a gap for all others.
+    #[must_use]
+    pub const fn frame(mut self, bytes: usize) -> Self {
+        self.frame = bytes;
+        self
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// How long an inner body is read on after its last client left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Linger(pub(crate) Option<Duration>);
+
+impl Linger {
+    /// Not at all: a disconnect drops the inner body, as without the layer.
+    pub const fn none() -> Self {
+        Self(None)
+    }
+}
+
+impl From<Duration> for Linger {
+    fn from(duration: Duration) -> Self {
+        Self((!duration.is_zero()).then_some(duration))
+    }
+}
+
+impl Default for Linger {
+    /// 30 seconds.
+    fn default() -> Self {
+        Self(Some(Duration::from_secs(30)))
+    }
+}
+
+/// What the log goes by.
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
+    pub(crate) retention: Retention,
+    pub(crate) frame_limit: usize,
+    pub(crate) dedupe_window: usize,
+    pub(crate) ids: EventIds,
+}
+
+pub(crate) type OwnerOf = Arc<dyn Fn(&Parts) -> Option<String> + Send + Sync>;
+pub(crate) type ShareKeyOf = Arc<dyn Fn(&Parts) -> Option<String> + Send + Sync>;
+pub(crate) type AuthorizeResume = Arc<dyn Fn(&Parts, &crate::handle::StreamId) -> bool + Send + Sync>;
+pub(crate) type GapEncoder = Arc<dyn Fn(&Gap) -> String + Send + Sync>;
+
+/// Where a stream's session is named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SessionSource {
+    Header(HeaderName),
+    Cookie(String),
+}
+
+/// Where a stream's owner is named.
+#[derive(Clone)]
+pub(crate) enum OwnerSource {
+    /// A hash of the `Authorization` header.
+    Authorization,
+    Header(HeaderName),
+    Cookie(String),
+    Closure(OwnerOf),
+}
+
+/// How a gap is told.
+#[derive(Clone)]
+pub(crate) enum GapSignal {
+    Event(String),
+    Closure(GapEncoder),
+}
+
+/// Who joins whose stream.
+#[derive(Clone)]
+pub(crate) struct Share {
+    pub(crate) key: ShareKeyOf,
+    pub(crate) across_owners: bool,
+    pub(crate) start_at: StartAt,
+}
+
+/// All that the layer's methods set.
+#[derive(Clone)]
+pub(crate) struct Config {
+    pub(crate) rules: Rules,
+    pub(crate) limits: Limits,
+    pub(crate) linger: Linger,
+    pub(crate) read_on: bool,
+    pub(crate) marker: Marker,
+    pub(crate) priming: Priming,
+    pub(crate) on_missing: OnMissing,
+    pub(crate) on_finished: OnFinished,
+    pub(crate) slow_reader: SlowReader,
+    pub(crate) methods: Vec<Method>,
+    pub(crate) query: Option<String>,
+    pub(crate) session: Option<SessionSource>,
+    pub(crate) owner: OwnerSource,
+    pub(crate) authorize_resume: Option<AuthorizeResume>,
+    pub(crate) keep_headers: Vec<HeaderName>,
+    pub(crate) gap_signal: GapSignal,
+    pub(crate) retry: Option<Duration>,
+    pub(crate) jitter: f64,
+    pub(crate) max_connection_age: Option<Duration>,
+    pub(crate) clean_close: bool,
+    pub(crate) share: Option<Share>,
+    pub(crate) observer: Observer,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let limits = Limits::new();
+        Self {
+            rules: Rules {
+                retention: Retention::new(),
+                frame_limit: limits.frame,
+                dedupe_window: 100,
+                ids: EventIds::Assign,
+            },
+            limits,
+            linger: Linger::default(),
+            read_on: false,
+            marker: Marker::default(),
+            priming: Priming::Auto,
+            on_missing: OnMissing::Signal,
+            on_finished: OnFinished::Forward,
+            slow_reader: SlowReader::Signal,
+            methods: vec![Method::GET],
+            query: None,
+            session: None,
+            owner: OwnerSource::Authorization,
+            authorize_resume: None,
+            keep_headers: Vec::new(),
+            gap_signal: GapSignal::Event(String::from("resume-gap")),
+            retry: None,
+            jitter: 0.25,
+            max_connection_age: None,
+            clean_close: false,
+            share: None,
+            observer: Observer::default(),
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Reads an inner body into its stream's log: inline, as part of a reader's own poll, or as a task.
+//!
+//! Inline is the normal case: one client, no task, no channel, no wake-up between them. A task takes over when the
+//! client leaves, or when a second one comes.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use http::HeaderMap;
+use http_body::Body;
+use pin_project_lite::pin_project;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::error::BoxError;
+use crate::stream::{Drive, Effects, Ending, Step, Stream, Turn};
+
+/// What a task reads before it lets others run.
+const MOST_AT_ONCE: usize = 64 * 1024;
+
+/// The body of an inner response, with its types erased.
+pub(crate) type InnerBody = Pin<Box<dyn Inner>>;
+
+/// See [`InnerBody`].
+pub(crate) trait Inner: Send {
+    /// What the body says next; not called again after its end.
+    fn poll_said(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Said>;
+}
+
+/// What an inner body says.
+pub(crate) enum Said {
+    Data(Bytes),
+    Over(Ending),
+}
+
+pin_project! {
+    struct Erased<B> {
+        #[pin]
+        body: B,
+        trailers: Option<Box<HeaderMap>>,
+    }
+}
+
+impl<B> Inner for Erased<B>
+where
+    B: Body + Send,
+    B::Error: Into<BoxError>,
+{
+    fn poll_said(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Said> {
+        let mut this = self.project();
+        loop {
+            let frame = match ready!(this.body.as_mut().poll_frame(cx)) {
+                None => return Poll::Ready(Said::Over(Ending::Finished(this.trailers.take()))),
+                Some(Err(error)) => return Poll::Ready(Said::Over(Ending::Aborted(Some(error.into())))),
+                Some(Ok(frame)) => frame,
+            };
+            match frame.into_data() {
+                // Without a copy where the data is `Bytes` already.
+                Ok(mut data) => return Poll::Ready(Said::Data(data.copy_to_bytes(data.remaining()))),
+                Err(other) => *this.trailers = other.into_trailers().ok().map(Box::new),
+            }
+        }
+    }
+}
+
+/// Erases the types of an inner body.
+pub(crate) fn erase<B>(body: B) -> InnerBody
+where
+    B: Body + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    Box::pin(Erased { body, trailers: None })
+}
+
+/// The next step of a reader, which drives the inner body itself if nobody else does.
+pub(crate) fn poll_read(stream: &Arc<Stream>, reader: usize, cx: &mut Context<'_>) -> Poll<Step> {
+    let mut turn = stream.turn(reader, cx.waker());
+    loop {
+        turn = match turn {
+            Turn::Step(step) => return Poll::Ready(step),
+            Turn::Wait => return Poll::Pending,
+            Turn::Drive(body) => poll_lent(stream, reader, body, cx),
+        };
+    }
+}
+
+/// Polls an inner body that was lent to a reader, and gives it back.
+fn poll_lent(stream: &Arc<Stream>, reader: usize, body: InnerBody, cx: &mut Context<'_>) -> Turn {
+    let mut loan = Loan { stream, body: Some(body) };
+    let said = loan.body.as_mut().map(|body| body.as_mut().poll_said(cx));
+    match (said, loan.body.take()) {
+        (Some(Poll::Ready(Said::Over(ending))), body) => {
+            stream.end(ending);
+            drop(body);
+            stream.turn(reader, cx.waker())
+        }
+        (Some(Poll::Ready(Said::Data(data))), Some(body)) => {
+            stream.give_back(body, Some(data), reader, cx.waker())
+        }
+        (_, Some(body)) => stream.give_back(body, None, reader, cx.waker()),
+        (_, None) => Turn::Wait,
+    }
+}
+
+/// A reader's loan of the inner body: if polling it panics, the stream is aborted.
+struct Loan<'a> {
+    stream: &'a Arc<Stream>,
+    body: Option<InnerBody>,
+}
+
+impl Drop for Loan<'_> {
+    fn drop(&mut self) {
+        if self.body.is_some() {
+            self.stream.end(Ending::Aborted(None));
+        }
+    }
+}
+
+/// Starts the task that drives `body` from now on. It polls at once, so no wake-up is lost.
+pub(crate) fn spawn(stream: &Arc<Stream>, body: InnerBody) {
+    if let Some(runtime) = &stream.runtime {
+        runtime.spawn(drive(Arc::clone(stream), body));
+    }
+}
+
+/// Drives `body` until it is over, or the stream has no more use for it.
+///
+/// If polling it panics, or the runtime is shut down, the stream is aborted.
+pub(crate) async fn drive(stream: Arc<Stream>, body: InnerBody) {
+    let mut loan = Loan { stream: &stream, body: Some(body) };
+    let mut timer = None;
+    let mut fx = Effects::default();
+    poll_fn(|cx| match &mut loan.body {
+        Some(body) => poll_drive(&stream, body, &mut timer, &mut fx, cx),
+        None => Poll::Ready(()),
+    })
+    .await;
+    loan.body = None;
+}
+
+/// Reads until there is nothing, no room, or no use; then wakes the readers, once for all that was read.
+fn poll_drive(
+    stream: &Arc<Stream>,
+    body: &mut InnerBody,
+    timer: &mut Option<Pin<Box<Sleep>>>,
+    fx: &mut Effects,
+    cx: &mut Context<'_>,
+) -> Poll<()> {
+    let mut read = 0;
+    loop {
+        let until = match stream.drive(cx.waker(), fx) {
+            Drive::Stop => return Poll::Ready(()),
+            Drive::Pause(until) => until,
+            Drive::Poll(_) if read >= MOST_AT_ONCE => {
+                stream.news(fx);
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Drive::Poll(until) => match body.as_mut().poll_said(cx) {
+                Poll::Ready(Said::Data(data)) => {
+                    read += data.len();
+                    stream.take_in(data);
+                    continue;
+                }
+                Poll::Ready(Said::Over(ending)) => {
+                    stream.end(ending);
+                    return Poll::Ready(());
+                }
+                Poll::Pending => until,
+            },
+        };
+        if read > 0 {
+            stream.news(fx);
+        }
+        if !poll_timer(timer, until, cx) {
+            return Poll::Pending;
+        }
+    }
+}
+
+/// Whether the time has come; else `cx` is woken then.
+fn poll_timer(timer: &mut Option<Pin<Box<Sleep>>>, until: Option<Instant>, cx: &mut Context<'_>) -> bool {
+    let Some(until) = until else {
+        *timer = None;
+        return false;
+    };
+    let sleep = timer.get_or_insert_with(|| Box::pin(sleep_until(until)));
+    if sleep.deadline() != until {
+        sleep.as_mut().reset(until);
+    }
+    sleep.as_mut().poll(cx).is_ready()
+}

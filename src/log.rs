@@ -1,0 +1,547 @@
+//! One stream's log: the inner service's bytes in, wire format with our IDs out.
+//!
+//! The log is what clients are sent, byte for byte. A frame is copied once from the inner body's data to the bytes that
+//! are published, where its `id` line is put in place, and once from there to the history. So recording costs one copy,
+//! and a replay is the same bytes again.
+
+mod history;
+mod tail;
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::time::Instant;
+
+pub(crate) use history::{Cursor, Found};
+pub(crate) use tail::{Follower, Taken};
+
+use crate::config::Rules;
+use crate::observer::Observation;
+use crate::resume::event_id::IdLine;
+use crate::resume::keys::Keys;
+use crate::resume::seam::{Seam, Verdict};
+use crate::resume::GapReason;
+use crate::sse::{BlockKind, Fields, Frame, IdFilter, LineEnding, Piece, Scanner, lines};
+use history::History;
+use tail::Tail;
+
+/// What is published as one piece: transports take such pieces without copying.
+const PIECE: usize = 16 * 1024;
+/// What one call of [`Log::append`] takes at the most, so that a task does not hold its thread for long.
+const MOST_AT_ONCE: usize = 64 * 1024;
+/// An output buffer that one large frame has blown up beyond this is given back.
+const LARGEST_IDLE_OUT: usize = 32 * 1024;
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(crate) struct Log {
+    scanner: Scanner,
+    /// Whole frames that are not published yet, then the raw bytes of the unfinished one.
+    out: BytesMut,
+    /// How many bytes of `out` are whole frames.
+    complete: usize,
+    /// How much memory `out` has at the most: its own capacity counts only what is not published.
+    out_bytes: usize,
+    id_line: IdLine,
+    /// The inner service's last event ID that is in force; empty: none.
+    inner_id: Vec<u8>,
+    history: History,
+    tail: Tail,
+    /// The second and later generations.
+    later: Vec<Generation>,
+    /// The last reconnection time that the inner service set, in milliseconds.
+    retry: Option<u64>,
+    /// The newest generation that begins with a gap, 0 if none: readers compare it with what they were told.
+    last_gap: u32,
+    gave_ids: bool,
+    skipped: u64,
+    oversized: bool,
+    oversize: Option<Box<Oversize>>,
+    seam: Option<Box<Seam>>,
+}
+
+/// Where a generation begins.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Generation {
+    pub(crate) first: u64,
+    /// Why events may be missing before its first one.
+    pub(crate) gap: Option<GapReason>,
+}
+
+/// A frame that is too large to hold: it is passed on as it comes.
+#[derive(Debug, Default)]
+struct Oversize {
+    ids: IdFilter,
+    /// Its `id` lines.
+    id_lines: Vec<u8>,
+}
+
+/// What [`Log::append`] may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    /// The first event that somebody has still to read: it is not evicted.
+    pub(crate) protected: u64,
+    /// [`Log::total`] at that event.
+    pub(crate) total: u64,
+    /// Whether the foremost reader that follows has not taken what was published.
+    pub(crate) tail_is_behind: bool,
+    /// Whether unread events are evicted rather than the inner body held back.
+    pub(crate) read_on: bool,
+    /// Whether the layer holds as many bytes as it may.
+    pub(crate) at_cap: bool,
+}
+
+impl Log {
+    pub(crate) fn new(id_line: IdLine, inner_id: &[u8]) -> Self {
+        Self {
+            scanner: Scanner::new(),
+            out: BytesMut::new(),
+            complete: 0,
+            out_bytes: 0,
+            id_line,
+            inner_id: inner_id.to_vec(),
+            history: History::starting_at(1),
+            tail: Tail::default(),
+            later: Vec::new(),
+            retry: None,
+            last_gap: 0,
+            gave_ids: !inner_id.is_empty(),
+            skipped: 0,
+            oversized: false,
+            oversize: None,
+            seam: None,
+        }
+    }
+
+    /// The running generation.
+    #[inline]
+    pub(crate) fn generation(&self) -> u32 {
+        self.later.len() as u32 + 1
+    }
+
+    /// The first offset of `generation`, if it has begun.
+    pub(crate) fn first_of(&self, generation: u32) -> Option<u64> {
+        match generation {
+            0 => None,
+            1 => Some(1),
+            _ => self.later.get(generation as usize - 2).map(|generation| generation.first),
+        }
+    }
+
+    /// The offset of the last event; 0 if there was none.
+    pub(crate) fn last(&self) -> u64 {
+        self.history.next() - 1
+    }
+
+    /// The first event that history still has; one more than the last offset if it has none.
+    pub(crate) fn first_retained(&self) -> u64 {
+        self.history.first()
+    }
+
+    pub(crate) fn lost_reason(&self) -> GapReason {
+        self.history.floor_reason()
+    }
+
+    pub(crate) fn total(&self) -> u64 {
+        self.history.total()
+    }
+
+    /// The inner service's own last event ID; empty if it has none.
+    pub(crate) fn inner_id(&self) -> &[u8] {
+        &self.inner_id
+    }
+
+    /// Whether the inner service knows event IDs: it gave one, or was called with one.
+    pub(crate) fn gave_ids(&self) -> bool {
+        self.gave_ids
+    }
+
+    pub(crate) fn retry(&self) -> Option<u64> {
+        self.retry
+    }
+
+    /// Whether [`take_news`](Self::take_news) has something to tell.
+    #[inline]
+    pub(crate) fn has_news(&self) -> bool {
+        self.skipped > 0 || self.oversized
+    }
+
+    /// What happened in the log since the last call.
+    pub(crate) fn take_news(&mut self) -> impl Iterator<Item = Observation> {
+        let oversized = std::mem::take(&mut self.oversized).then_some(Observation::OversizeFrame);
+        let events = std::mem::take(&mut self.skipped);
+        let skipped = (events > 0).then_some(Observation::DuplicatesSkipped { events });
+        oversized.into_iter().chain(skipped)
+    }
+
+    /// The generation that the event at `offset` belongs to.
+    pub(crate) fn generation_of(&self, offset: u64) -> u32 {
+        self.later.partition_point(|generation| generation.first <= offset) as u32 + 1
+    }
+
+    /// Whether a frame is being passed on that is too large to hold.
+    pub(crate) fn is_within_oversize(&self) -> bool {
+        self.oversize.is_some()
+    }
+
+    /// Heap that this log takes.
+    #[inline]
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.history.heap_bytes() + self.out_bytes + self.tail.bytes() + self.tail.heap_bytes()
+    }
+
+    pub(crate) fn retains_nothing(&self) -> bool {
+        self.history.is_empty()
+    }
+
+    /// Whether the inner body is to be held back rather than more taken from it.
+    #[inline]
+    pub(crate) fn is_full(&self, rules: &Rules, room: &Room) -> bool {
+        if room.read_on {
+            return false;
+        }
+        let retention = &rules.retention;
+        if !retention.payload || self.oversize.is_some() {
+            return room.tail_is_behind;
+        }
+        let unread = self.history.next().saturating_sub(room.protected);
+        unread > 0
+            && (unread >= retention.events
+                || self.history.total() - room.total >= retention.bytes as u64
+                || room.at_cap)
+    }
+
+    /// Takes from `input` what there is room for, and publishes it. What is left is for a later call.
+    pub(crate) fn append(
+        &mut self,
+        input: &mut Bytes,
+        rules: &Rules,
+        keys: &Keys,
+        room: &Room,
+        now: impl Fn() -> Instant,
+    ) {
+        let mut at = 0;
+        while at < input.len() && at < MOST_AT_ONCE && !self.is_full(rules, room) {
+            let rest = &input[at..];
+            let Some(frame) = self.scanner.scan(rest) else {
+                self.hold(rest, rules, &now);
+                at = input.len();
+                break;
+            };
+            let this = &rest[..frame.end];
+            if self.oversize.is_some() {
+                self.end_oversize(this, &frame);
+            } else {
+                self.copy(this, &frame);
+                self.finish_frame(this, &frame, rules, keys, room, &now);
+            }
+            at += frame.end;
+            if self.complete >= PIECE {
+                self.publish(false);
+            }
+        }
+        input.advance(at);
+        self.publish(self.oversize.is_some());
+    }
+
+    /// Keeps the beginning of a frame whose end has not come.
+    fn hold(&mut self, rest: &[u8], rules: &Rules, now: impl Fn() -> Instant) {
+        if let Some(oversize) = &mut self.oversize {
+            oversize.push(rest, &mut self.out);
+            self.complete = self.out.len();
+            return;
+        }
+        self.out.extend_from_slice(rest);
+        if self.scanner.unfinished() > rules.frame_limit {
+            self.begin_oversize(now());
+        }
+    }
+
+    fn begin_oversize(&mut self, now: Instant) {
+        // Published before it, so that the pieces of this frame are pieces of nothing else.
+        let raw = self.out.split_off(self.complete);
+        self.publish(false);
+        self.history.push_hole(GapReason::Oversize, now);
+        let mut oversize = Box::<Oversize>::default();
+        oversize.push(&raw[self.scanner.lead()..], &mut self.out);
+        self.oversize = Some(oversize);
+        self.oversized = true;
+        self.complete = self.out.len();
+    }
+
+    fn end_oversize(&mut self, this: &[u8], frame: &Frame) {
+        let Some(mut oversize) = self.oversize.take() else { return };
+        let blank = frame.end - (frame.len - frame.blank);
+        oversize.push(&this[..blank], &mut self.out);
+        if let Some(id) = lines(&oversize.id_lines).last_id() {
+            self.set_inner_id(id.to_vec());
+        }
+        let (ending, terminator) = endings(frame, this);
+        let offset = self.last();
+        self.id_line.write(&mut self.out, offset, embed(&self.inner_id), ending.as_bytes());
+        self.out.extend_from_slice(terminator.as_bytes());
+        self.complete = self.out.len();
+        self.publish(false);
+    }
+
+    /// Copies what has come now of a whole frame, without its blank line. Parts that came before are there already.
+    #[inline]
+    fn copy(&mut self, this: &[u8], frame: &Frame) {
+        self.out.reserve(frame.end + self.id_line.len_max());
+        let blank = frame.end - (frame.len - frame.blank);
+        self.out.extend_from_slice(&this[..blank]);
+        if frame.fields.contains(Fields::ID) {
+            self.take_ids(frame);
+        }
+        if frame.fields.contains(Fields::RETRY) {
+            let raw = &self.out[self.complete + frame.lead..];
+            self.retry = lines(raw).last_retry().or(self.retry);
+        }
+        if frame.lead > 0 {
+            cut(&mut self.out, self.complete, frame.lead);
+        }
+    }
+
+    /// Takes the inner service's `id` lines out of the frame at the end of `out`.
+    #[cold]
+    fn take_ids(&mut self, frame: &Frame) {
+        let start = self.complete + frame.lead;
+        if let Some(id) = lines(&self.out[start..]).last_id() {
+            let id = id.to_vec();
+            self.set_inner_id(id);
+        }
+        if let Some(line) = frame.id_line {
+            cut(&mut self.out, self.complete + line.start, line.end - line.start);
+            return;
+        }
+        let ids: Vec<_> = lines(&self.out[start..])
+            .filter(|line| matches!(line.field, crate::sse::Field::Id(_)))
+            .map(|line| line.range)
+            .collect();
+        for range in ids.into_iter().rev() {
+            cut(&mut self.out, start + range.start, range.len());
+        }
+    }
+
+    fn set_inner_id(&mut self, id: Vec<u8>) {
+        self.gave_ids |= !id.is_empty();
+        self.inner_id = id;
+    }
+
+    /// The frame from `complete` on lies there without its `id` lines and its blank line.
+    #[inline]
+    fn finish_frame(
+        &mut self,
+        this: &[u8],
+        frame: &Frame,
+        rules: &Rules,
+        keys: &Keys,
+        room: &Room,
+        now: impl Fn() -> Instant,
+    ) {
+        let (ending, terminator) = endings(frame, this);
+        match frame.kind() {
+            BlockKind::Event => {
+                if self.seam.is_some() && self.is_resent(keys) {
+                    self.out.truncate(self.complete);
+                    self.skipped += 1;
+                    return;
+                }
+                let offset = self.history.next();
+                self.id_line.write(&mut self.out, offset, embed(&self.inner_id), ending.as_bytes());
+                self.out.extend_from_slice(terminator.as_bytes());
+                self.history.push(&self.out[self.complete..], now);
+                self.history.trim(&rules.retention, room.floor());
+            }
+            BlockKind::EventWithoutData => self.out.extend_from_slice(terminator.as_bytes()),
+            // Becomes the head of the next block.
+            BlockKind::Silent => {}
+            // Perhaps it was meant to keep the connection alive: so does an empty comment.
+            BlockKind::Blank => {
+                self.out.extend_from_slice(b":");
+                self.out.extend_from_slice(terminator.as_bytes());
+            }
+        }
+        self.complete = self.out.len();
+    }
+
+    /// Whether the event at the end of `out` was sent in an earlier generation.
+    #[cold]
+    fn is_resent(&mut self, keys: &Keys) -> bool {
+        let Some(seam) = &mut self.seam else { return false };
+        let hash = content_hash(&self.out[self.complete..], keys);
+        match seam.observe(embed(&self.inner_id), hash) {
+            Verdict::Skip => return true,
+            Verdict::Send => {}
+            Verdict::SendAfterGap => self.tell_gap(GapReason::Diverged),
+        }
+        if seam_is_over(self.seam.as_deref()) {
+            self.seam = None;
+        }
+        false
+    }
+
+    fn tell_gap(&mut self, reason: GapReason) {
+        if let Some(generation) = self.later.last_mut() {
+            generation.gap = Some(reason);
+            self.last_gap = self.generation();
+        }
+    }
+
+    /// Makes all whole frames visible to readers.
+    #[inline]
+    fn publish(&mut self, within_frame: bool) {
+        if self.complete == 0 {
+            return;
+        }
+        self.out_bytes = self.out_bytes.max(self.out.capacity());
+        if self.tail.is_followed() {
+            let piece = self.out.split_to(self.complete).freeze();
+            self.tail.push(piece, self.history.next(), self.history.total(), within_frame);
+        } else if self.complete == self.out.len() {
+            self.out.clear();
+        } else {
+            self.out.advance(self.complete);
+        }
+        self.complete = 0;
+        if self.out_bytes > LARGEST_IDLE_OUT && self.out.is_empty() {
+            self.out = BytesMut::new();
+            self.out_bytes = 0;
+        }
+    }
+
+    /// A new producer goes on from here: what the last one left unfinished is dropped.
+    pub(crate) fn begin_generation(
+        &mut self,
+        id_line: IdLine,
+        gap: Option<GapReason>,
+        seam: Option<Seam>,
+        now: Instant,
+    ) {
+        self.end_producer();
+        self.history.seal(now);
+        self.later.push(Generation { first: self.history.next(), gap: None });
+        self.id_line = id_line;
+        if let Some(reason) = gap {
+            self.tell_gap(reason);
+        }
+        self.seam = seam.map(Box::new);
+    }
+
+    /// The inner body has ended: what is unfinished is never dispatched, and so never sent.
+    pub(crate) fn end_producer(&mut self) {
+        self.publish(false);
+        self.scanner = Scanner::new();
+        self.out = BytesMut::new();
+        self.out_bytes = 0;
+        self.complete = 0;
+        self.seam = None;
+        self.oversize = None;
+    }
+
+    /// The reason to tell a reader that stands before `next` and was told of all generations up to `told`, with the
+    /// generation that it is told of.
+    pub(crate) fn untold(&self, told: u32, next: u64) -> Option<(u32, GapReason)> {
+        if told >= self.last_gap {
+            return None;
+        }
+        let numbered = self.later.iter().zip(2..).rev();
+        numbered
+            .filter(|(generation, number)| *number > told && generation.first <= next)
+            .find_map(|(generation, number)| Some((number, generation.gap?)))
+    }
+
+    /// Reads history on from `cursor`; see [`History::read`].
+    pub(crate) fn read(&mut self, cursor: &mut Cursor, now: impl Fn() -> Instant) -> Found {
+        self.history.read(cursor, now)
+    }
+
+    /// The place before the event `next`.
+    pub(crate) fn cursor(&self, next: u64) -> Cursor {
+        self.history.cursor(next)
+    }
+
+    /// The pieces for readers that are up to date.
+    #[inline]
+    pub(crate) fn tail(&mut self) -> &mut Tail {
+        &mut self.tail
+    }
+
+    /// What has to happen when time passes: seals and expires.
+    pub(crate) fn sweep(&mut self, rules: &Rules, protected: u64, now: Instant) {
+        self.history.seal_if_older(rules.retention.seal_age(), now);
+        self.history.expire(rules.retention.age, protected, now);
+    }
+
+    /// Gives up the oldest block that nobody has still to read; returns whether there was one.
+    pub(crate) fn drop_oldest(&mut self, protected: u64, now: Instant) -> bool {
+        self.history.drop_oldest(protected, now)
+    }
+
+    /// Gives up all events.
+    pub(crate) fn clear(&mut self, now: Instant) {
+        self.history.clear(now);
+    }
+
+    /// The window for a takeover: what is retained, as inner ID and content.
+    pub(crate) fn seam(&self, keys: &Keys) -> Seam {
+        let events = self.history.frames().map(|(_, frame)| {
+            let id = lines(frame).last_id().and_then(|id| crate::resume::event_id::embedded_inner(id));
+            (id, content_hash(frame, keys))
+        });
+        Seam::new(events, embed(&self.inner_id))
+    }
+}
+
+impl Room {
+    /// What is below it may be evicted.
+    #[inline]
+    fn floor(&self) -> u64 {
+        if self.read_on { u64::MAX } else { self.protected }
+    }
+}
+
+impl Oversize {
+    fn push(&mut self, raw: &[u8], out: &mut BytesMut) {
+        let id_lines = &mut self.id_lines;
+        self.ids.push(raw, |piece| match piece {
+            Piece::Keep(bytes) => out.extend_from_slice(bytes),
+            Piece::Id(bytes) => id_lines.extend_from_slice(bytes),
+        });
+    }
+}
+
+/// An empty ID and none mean the same: no `Last-Event-ID` is sent (section 9.2.3).
+#[inline]
+fn embed(inner_id: &[u8]) -> Option<&[u8]> {
+    (!inner_id.is_empty()).then_some(inner_id)
+}
+
+/// How our `id` line ends, and how the blank line does.
+///
+/// A lone CR may be the first half of a CRLF whose LF the scanner will leave out. Where lines end in CRLF it is written
+/// whole, for a client that splits the stream at CRLF CRLF must find it.
+#[inline]
+fn endings(frame: &Frame, this: &[u8]) -> (LineEnding, LineEnding) {
+    let ending = frame.ending.unwrap_or(LineEnding::Lf);
+    let terminator = match &this[this.len() - (frame.len - frame.blank)..] {
+        [b'\n'] => LineEnding::Lf,
+        [b'\r'] if ending != LineEnding::CrLf => LineEnding::Cr,
+        _ => LineEnding::CrLf,
+    };
+    (ending, terminator)
+}
+
+/// Removes `len` bytes at `at`.
+fn cut(out: &mut BytesMut, at: usize, len: usize) {
+    out.copy_within(at + len.., at);
+    out.truncate(out.len() - len);
+}
+
+fn content_hash(frame: &[u8], keys: &Keys) -> u64 {
+    let mut hasher = keys.content_hash(lines(frame).event_type().unwrap_or_default());
+    for line in lines(frame) {
+        if let crate::sse::Field::Data(value) = line.field {
+            hasher.data_line(value);
+        }
+    }
+    hasher.finish()
+}

@@ -1,0 +1,412 @@
+//! The retained events of one stream: blocks of wire format, oldest first.
+//!
+//! Events are appended to one open block. A block that is full is *sealed*: cut to its exact size, so that history
+//! costs its bytes and a small header a block, and a replay hands out whole blocks without copying. Nothing is kept
+//! for each event: where one begins inside a block is found again by scanning that block.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::resume::{GapReason, Retention};
+use crate::sse::Scanner;
+
+/// The size of a stream's first block; each next one is twice as large, up to [`LARGEST_BLOCK`].
+const FIRST_BLOCK: usize = 256;
+/// Larger frames have a block of their own.
+const LARGEST_BLOCK: usize = 16 * 1024;
+/// An open block of this size is sealed for a reader that wants it; a smaller one is copied, so that many small
+/// reads do not leave many small blocks.
+const WORTH_SEALING: usize = 2 * 1024;
+
+/// Retained events and the floor below which nothing is served.
+#[derive(Debug)]
+pub(crate) struct History {
+    sealed: VecDeque<Block>,
+    open: Vec<u8>,
+    open_first: u64,
+    open_since: Option<Instant>,
+    next_capacity: usize,
+    /// Number of blocks that were dropped from the front, so that a block's number never changes.
+    dropped: u64,
+    /// Offset of the event that is appended next.
+    next: u64,
+    /// The first event that is served.
+    floor: u64,
+    /// Why events below the floor are gone.
+    floor_reason: GapReason,
+    /// How far the front block was walked to find where its served part begins.
+    front: Walk,
+    sealed_bytes: usize,
+    /// Payload of all events ever appended, in bytes.
+    total: u64,
+    holes: VecDeque<Hole>,
+}
+
+/// A sealed block: events without a hole between them.
+#[derive(Debug)]
+struct Block {
+    bytes: Bytes,
+    first: u64,
+    count: u32,
+    /// Payload of all events before the block, in bytes.
+    before: u64,
+    sealed_at: Instant,
+}
+
+impl Block {
+    fn end(&self) -> u64 {
+        self.first + u64::from(self.count)
+    }
+}
+
+/// Events that took an offset and were never recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hole {
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+    pub(crate) reason: GapReason,
+}
+
+/// A place in a block: the event before which it is, and its byte.
+#[derive(Clone, Copy, Debug, Default)]
+struct Walk {
+    event: u64,
+    at: usize,
+}
+
+/// Where a reader stands: before the event `next`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cursor {
+    pub(crate) next: u64,
+    /// A hint that saves the look-up while a reader goes from block to block.
+    block: u64,
+    at: u32,
+}
+
+impl Cursor {
+    pub(crate) fn before(next: u64) -> Self {
+        Self { next, block: u64::MAX, at: 0 }
+    }
+}
+
+/// What history has at a cursor.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// Whole frames; the cursor was moved behind them.
+    Frames(Bytes),
+    /// Nothing until `resumed`, the last missing event; the cursor was moved behind it.
+    Missing { resumed: u64, reason: GapReason },
+    /// All that there is was read.
+    End,
+}
+
+impl History {
+    /// An empty history whose first event will have the offset `next`.
+    pub(crate) fn starting_at(next: u64) -> Self {
+        Self {
+            sealed: VecDeque::new(),
+            open: Vec::new(),
+            open_first: next,
+            open_since: None,
+            next_capacity: FIRST_BLOCK,
+            dropped: 0,
+            next,
+            floor: next,
+            floor_reason: GapReason::Evicted,
+            front: Walk::default(),
+            sealed_bytes: 0,
+            total: 0,
+            holes: VecDeque::new(),
+        }
+    }
+
+    /// Offset of the event that is appended next; one more than the last offset.
+    #[inline]
+    pub(crate) fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// The first event that is served, or `next` if there is none.
+    pub(crate) fn first(&self) -> u64 {
+        self.floor
+    }
+
+    /// Payload of all events ever appended, in bytes.
+    #[inline]
+    pub(crate) fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// Why the events below the first one are gone.
+    pub(crate) fn floor_reason(&self) -> GapReason {
+        self.floor_reason
+    }
+
+    /// Bytes of heap that the blocks take.
+    #[inline]
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.sealed_bytes
+            + self.open.capacity()
+            + self.sealed.capacity() * size_of::<Block>()
+            + self.holes.capacity() * size_of::<Hole>()
+    }
+
+    /// Whether there is nothing to serve and nothing to expire.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.sealed.is_empty() && self.open.is_empty()
+    }
+
+    /// Adds one whole frame. `now` is asked only when a block begins or ends.
+    #[inline]
+    pub(crate) fn push(&mut self, frame: &[u8], now: impl Fn() -> Instant) {
+        if self.open.capacity() - self.open.len() < frame.len() {
+            self.make_room(frame.len(), &now);
+        }
+        if self.open.is_empty() {
+            self.open_first = self.next;
+            self.open_since = Some(now());
+        }
+        self.open.extend_from_slice(frame);
+        self.next += 1;
+        self.total += frame.len() as u64;
+    }
+
+    /// Counts one event that is not kept.
+    pub(crate) fn push_hole(&mut self, reason: GapReason, now: Instant) {
+        self.seal(now);
+        let offset = self.next;
+        self.next += 1;
+        match self.holes.back_mut() {
+            Some(hole) if hole.last + 1 == offset && hole.reason == reason => hole.last = offset,
+            _ => self.holes.push_back(Hole { first: offset, last: offset, reason }),
+        }
+    }
+
+    #[cold]
+    fn make_room(&mut self, frame: usize, now: impl Fn() -> Instant) {
+        if !self.open.is_empty() {
+            self.seal(now());
+        }
+        let capacity = self.next_capacity.max(frame);
+        self.next_capacity = (self.next_capacity * 2).min(LARGEST_BLOCK);
+        if self.open.capacity() < capacity {
+            self.open = Vec::with_capacity(capacity);
+        }
+    }
+
+    /// Ends the open block, if there is one.
+    pub(crate) fn seal(&mut self, now: Instant) {
+        if self.open.is_empty() {
+            return;
+        }
+        let mut bytes = std::mem::take(&mut self.open);
+        bytes.shrink_to_fit();
+        self.sealed_bytes += bytes.len();
+        let count = (self.next - self.open_first) as u32;
+        let before = self.total - bytes.len() as u64;
+        self.sealed.push_back(Block { bytes: bytes.into(), first: self.open_first, count, before, sealed_at: now });
+        self.open_since = None;
+    }
+
+    /// Seals the open block if its first event is at least `age` old.
+    pub(crate) fn seal_if_older(&mut self, age: std::time::Duration, now: Instant) {
+        if self.open_since.is_some_and(|since| now.saturating_duration_since(since) >= age) {
+            self.seal(now);
+        }
+    }
+
+    /// Moves the floor to what `retention` allows, but not past `protected`: what somebody has still to read.
+    #[inline]
+    pub(crate) fn trim(&mut self, retention: &Retention, protected: u64) {
+        let by_count = self.next.saturating_sub(retention.events).min(protected);
+        if by_count > self.floor {
+            self.raise_floor(by_count, GapReason::Evicted);
+        }
+        if self.sealed_bytes + self.open.len() > retention.bytes {
+            self.trim_bytes(retention.bytes, protected);
+        }
+    }
+
+    /// Drops blocks that were sealed more than `age` ago.
+    pub(crate) fn expire(&mut self, age: std::time::Duration, protected: u64, now: Instant) {
+        while let Some(front) = self.sealed.front() {
+            let end = front.end();
+            if now.saturating_duration_since(front.sealed_at) < age || end > protected {
+                return;
+            }
+            self.raise_floor(end.max(self.floor), GapReason::Expired);
+        }
+    }
+
+    /// Drops the oldest block that nobody has still to read. Returns whether there was one.
+    pub(crate) fn drop_oldest(&mut self, protected: u64, now: Instant) -> bool {
+        if self.sealed.is_empty() {
+            self.seal(now);
+        }
+        match self.sealed.front().map(Block::end) {
+            Some(end) if end <= protected => {
+                self.raise_floor(end.max(self.floor), GapReason::Evicted);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Drops all events; the offsets go on.
+    pub(crate) fn clear(&mut self, now: Instant) {
+        self.seal(now);
+        self.raise_floor(self.next, GapReason::Evicted);
+        self.holes.clear();
+    }
+
+    fn raise_floor(&mut self, floor: u64, reason: GapReason) {
+        self.floor = floor;
+        self.floor_reason = reason;
+        while self.sealed.front().is_some_and(|block| block.end() <= floor) {
+            self.drop_front();
+        }
+        if self.sealed.is_empty() && floor == self.next && !self.open.is_empty() {
+            self.open = Vec::new();
+            self.open_since = None;
+            self.dropped += 1;
+        }
+        while self.holes.front().is_some_and(|hole| hole.last < floor) {
+            self.holes.pop_front();
+        }
+    }
+
+    fn drop_front(&mut self) {
+        if let Some(block) = self.sealed.pop_front() {
+            self.sealed_bytes -= block.bytes.len();
+            self.dropped += 1;
+            self.front = Walk::default();
+        }
+    }
+
+    /// The slow half of [`trim`](Self::trim): walks the front block, so that the bound holds to the event.
+    #[cold]
+    fn trim_bytes(&mut self, limit: usize, protected: u64) {
+        loop {
+            self.walk_front();
+            let retained = self.sealed_bytes + self.open.len() - self.front.at;
+            // A hole has no bytes: the event after it is what the floor moves past.
+            if retained <= limit || self.front.event >= protected || self.front.event >= self.next {
+                return;
+            }
+            self.raise_floor(self.front.event + 1, GapReason::Evicted);
+        }
+    }
+
+    /// Brings the walk of the front block up to the floor.
+    fn walk_front(&mut self) {
+        let (bytes, first): (&[u8], u64) = match self.sealed.front() {
+            Some(block) => (&block.bytes, block.first),
+            None => (&self.open, self.open_first),
+        };
+        if self.front.event < first {
+            self.front = Walk { event: first, at: 0 };
+        }
+        self.front.at += length_of(&bytes[self.front.at..], self.floor.saturating_sub(self.front.event));
+        self.front.event = self.front.event.max(self.floor);
+    }
+
+    /// Reads on from `cursor`: the frames up to the end of a block, but no more than one block.
+    pub(crate) fn read(&mut self, cursor: &mut Cursor, now: impl Fn() -> Instant) -> Found {
+        if cursor.next >= self.next {
+            return Found::End;
+        }
+        if cursor.next < self.floor {
+            let resumed = self.floor - 1;
+            *cursor = self.cursor(self.floor);
+            return Found::Missing { resumed, reason: self.floor_reason };
+        }
+        if let Some(hole) = self.hole_at(cursor.next) {
+            *cursor = self.cursor(hole.last + 1);
+            return Found::Missing { resumed: hole.last, reason: hole.reason };
+        }
+        Found::Frames(self.frames_at(cursor, now))
+    }
+
+    fn hole_at(&self, offset: u64) -> Option<Hole> {
+        let index = self.holes.partition_point(|hole| hole.last < offset);
+        self.holes.get(index).filter(|hole| hole.first <= offset).copied()
+    }
+
+    fn frames_at(&mut self, cursor: &mut Cursor, now: impl Fn() -> Instant) -> Bytes {
+        let index = self.hinted(cursor).unwrap_or_else(|| self.locate(cursor));
+        if index == self.sealed.len() && self.open.len() - cursor.at as usize >= WORTH_SEALING {
+            self.seal(now());
+        }
+        let (bytes, end, block) = match self.sealed.get(index) {
+            Some(block) => (block.bytes.slice(cursor.at as usize..), block.end(), index + 1),
+            None => (Bytes::copy_from_slice(&self.open[cursor.at as usize..]), self.next, index),
+        };
+        let at = if block == index { self.open.len() as u32 } else { 0 };
+        let total = cursor.total + bytes.len() as u64;
+        *cursor = Cursor { next: end, total, block: self.dropped + block as u64, at };
+        bytes
+    }
+
+    /// The block that the cursor's hint names, if it still holds what the cursor wants.
+    fn hinted(&self, cursor: &Cursor) -> Option<usize> {
+        let index = cursor.block.checked_sub(self.dropped)? as usize;
+        match self.sealed.get(index) {
+            Some(block) => (cursor.next < block.end()).then_some(index),
+            None => (index == self.sealed.len()).then_some(index),
+        }
+    }
+
+    /// The place before the event `next`, or before the first one after it that history has.
+    pub(crate) fn cursor(&self, next: u64) -> Cursor {
+        let mut cursor = Cursor::before(next, 0);
+        self.locate(&mut cursor);
+        cursor
+    }
+
+    /// Finds the block of the cursor's event, and the event in it.
+    fn locate(&self, cursor: &mut Cursor) -> usize {
+        let index = self.sealed.partition_point(|block| block.end() <= cursor.next);
+        let (bytes, first, before): (&[u8], u64, u64) = match self.sealed.get(index) {
+            Some(block) => (&block.bytes, block.first, block.before),
+            None => (&self.open, self.open_first, self.total - self.open.len() as u64),
+        };
+        cursor.block = self.dropped + index as u64;
+        cursor.at = length_of(bytes, cursor.next.saturating_sub(first)) as u32;
+        cursor.total = before + u64::from(cursor.at);
+        index
+    }
+
+    /// The frames that are served, oldest first, each with its offset.
+    pub(crate) fn frames(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        let open = (self.open_first, self.open.as_slice());
+        let blocks = self.sealed.iter().map(|block| (block.first, &*block.bytes)).chain(std::iter::once(open));
+        blocks
+            .flat_map(|(first, bytes)| (first..).zip(Frames { bytes, scanner: Scanner::new() }))
+            .filter(|(offset, _)| *offset >= self.floor)
+    }
+}
+
+/// The frames of a block, one after the other.
+struct Frames<'a> {
+    bytes: &'a [u8],
+    scanner: Scanner,
+}
+
+impl<'a> Iterator for Frames<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let frame = self.scanner.scan(self.bytes)?;
+        let (this, rest) = self.bytes.split_at(frame.end);
+        self.bytes = rest;
+        Some(this)
+    }
+}
+
+/// How many bytes the first `count` frames of `bytes` take.
+fn length_of(bytes: &[u8], count: u64) -> usize {
+    let frames = Frames { bytes, scanner: Scanner::new() };
+    frames.take(count as usize).map(<[u8]>::len).sum()
+}

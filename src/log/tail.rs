@@ -1,0 +1,182 @@
+//! What was published last, for the readers that are up to date: they all get the same bytes, without a copy.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+/// A reader that falls behind by more than this reads the history instead.
+const LARGEST_TAIL: usize = 64 * 1024;
+
+/// The latest published pieces, each kept until every reader that waits for it has taken it.
+#[derive(Debug, Default)]
+pub(crate) struct Tail {
+    pieces: VecDeque<Piece>,
+    /// Number of the first piece in `pieces`.
+    first: u64,
+    /// How many readers take pieces.
+    followers: u32,
+    bytes: usize,
+}
+
+/// Bytes that were published at once.
+#[derive(Debug)]
+struct Piece {
+    bytes: Bytes,
+    /// Offset of the event after it.
+    next: u64,
+    /// Payload of all events up to its end, in bytes.
+    total: u64,
+    /// Whether the frame at its end goes on in the next piece.
+    within_frame: bool,
+    waiting: u32,
+}
+
+/// Where a follower stands: the number of the piece that it takes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Follower(u64);
+
+/// One step of a follower.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) bytes: Bytes,
+    pub(crate) next: u64,
+    pub(crate) total: u64,
+    pub(crate) within_frame: bool,
+}
+
+impl Tail {
+    /// Adds a reader that has all that was published.
+    pub(crate) fn follow(&mut self) -> Follower {
+        self.followers += 1;
+        Follower(self.end())
+    }
+
+    /// Removes a reader.
+    pub(crate) fn leave(&mut self, follower: Follower) {
+        self.followers -= 1;
+        let behind = follower.0.saturating_sub(self.first) as usize;
+        for piece in self.pieces.iter_mut().skip(behind) {
+            piece.waiting -= 1;
+        }
+        self.release();
+    }
+
+    /// Whether the reader has taken all pieces.
+    pub(crate) fn is_at_end(&self, follower: Follower) -> bool {
+        follower.0 == self.end()
+    }
+
+    /// Whether anybody takes pieces.
+    #[inline]
+    pub(crate) fn is_followed(&self) -> bool {
+        self.followers > 0
+    }
+
+    /// Whether the reader's next piece was given up because it did not come for it.
+    #[inline]
+    pub(crate) fn has_lost(&self, follower: Follower) -> bool {
+        follower.0 < self.first
+    }
+
+    /// Bytes that wait for somebody.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Heap that the list of pieces takes, without their bytes.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.pieces.capacity() * size_of::<Piece>()
+    }
+
+    fn end(&self) -> u64 {
+        self.first + self.pieces.len() as u64
+    }
+
+    /// Publishes `bytes`. The oldest pieces are given up when too much waits.
+    #[inline]
+    pub(crate) fn push(&mut self, bytes: Bytes, next: u64, total: u64, within_frame: bool) {
+        self.bytes += bytes.len();
+        self.pieces.push_back(Piece { bytes, next, total, within_frame, waiting: self.followers });
+        while self.bytes > LARGEST_TAIL && self.pieces.len() > 1 {
+            self.pop();
+        }
+    }
+
+    /// The next piece for a reader that has lost none; `None` if it has all.
+    #[inline]
+    pub(crate) fn take(&mut self, follower: &mut Follower) -> Option<Taken> {
+        let index = follower.0.checked_sub(self.first)? as usize;
+        let piece = self.pieces.get_mut(index)?;
+        piece.waiting -= 1;
+        let (next, total, within_frame) = (piece.next, piece.total, piece.within_frame);
+        follower.0 += 1;
+        let bytes = if index == 0 && piece.waiting == 0 {
+            self.pop().unwrap_or_default()
+        } else {
+            piece.bytes.clone()
+        };
+        Some(Taken { bytes, next, total, within_frame })
+    }
+
+    fn release(&mut self) {
+        while self.pieces.front().is_some_and(|piece| piece.waiting == 0) {
+            self.pop();
+        }
+    }
+
+    #[inline]
+    fn pop(&mut self) -> Option<Bytes> {
+        let piece = self.pieces.pop_front()?;
+        self.first += 1;
+        self.bytes -= piece.bytes.len();
+        Some(piece.bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn piece(size: usize) -> Bytes {
+        Bytes::from(vec![b'x'; size])
+    }
+
+    #[test]
+    fn a_piece_is_released_when_its_last_follower_took_it() {
+        let mut tail = Tail::default();
+        let (mut a, mut b) = (tail.follow(), tail.follow());
+        tail.push(piece(10), 2, 0, false);
+        assert_eq!(tail.take(&mut a).unwrap().bytes.len(), 10);
+        assert_eq!(tail.bytes(), 10);
+        assert_eq!(tail.take(&mut b).unwrap().next, 2);
+        assert_eq!(tail.bytes(), 0);
+        assert!(tail.take(&mut a).is_none());
+    }
+
+    #[test]
+    fn a_follower_that_leaves_holds_nothing_back() {
+        let mut tail = Tail::default();
+        let (mut a, b) = (tail.follow(), tail.follow());
+        tail.push(piece(10), 2, 0, false);
+        tail.push(piece(10), 3, 0, false);
+        tail.take(&mut a);
+        tail.leave(b);
+        assert_eq!(tail.bytes(), 10);
+        tail.leave(a);
+        assert_eq!(tail.bytes(), 0);
+        assert!(!tail.is_followed());
+    }
+
+    #[test]
+    fn a_follower_that_does_not_come_loses_the_oldest_pieces() {
+        let mut tail = Tail::default();
+        let slow = tail.follow();
+        for next in 2..8 {
+            tail.push(piece(LARGEST_TAIL / 4), next, 0, false);
+        }
+        assert!(tail.has_lost(slow));
+        assert!(tail.bytes() <= LARGEST_TAIL);
+        tail.leave(slow);
+        assert_eq!(tail.bytes(), 0);
+    }
+}

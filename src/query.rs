@@ -1,0 +1,76 @@
+//! The position in a query parameter, for clients that cannot set a header.
+
+use std::borrow::Cow;
+
+use http::Uri;
+use http::uri::PathAndQuery;
+
+/// The decoded value of the first parameter called `name`.
+pub(crate) fn value(query: &str, name: &str) -> Option<Vec<u8>> {
+    query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=')).map(decode)
+}
+
+/// `query` without the parameters called `name`.
+pub(crate) fn without<'a>(query: &'a str, name: Option<&str>) -> Cow<'a, str> {
+    let Some(name) = name else { return Cow::Borrowed(query) };
+    let is_it = |pair: &&str| pair.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('='));
+    if !query.split('&').any(|pair| is_it(&pair)) {
+        return Cow::Borrowed(query);
+    }
+    let rest: Vec<_> = query.split('&').filter(|pair| !is_it(pair)).collect();
+    Cow::Owned(rest.join("&"))
+}
+
+/// Takes the parameters called `name` out of `uri`.
+pub(crate) fn remove(uri: &mut Uri, name: &str) {
+    let Some(query) = uri.query() else { return };
+    let query = without(query, Some(name));
+    let target = if query.is_empty() { uri.path().to_owned() } else { format!("{}?{query}", uri.path()) };
+    let mut parts = std::mem::take(uri).into_parts();
+    // Parts of a valid target make a valid one.
+    parts.path_and_query = PathAndQuery::try_from(target).ok().or(parts.path_and_query);
+    *uri = Uri::from_parts(parts).unwrap_or_default();
+}
+
+/// Percent-decodes; what is no escape stays as it is.
+fn decode(text: &str) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let escaped = (byte == b'%').then(|| after.get(..2).and_then(hex)).flatten();
+        decoded.push(escaped.unwrap_or(byte));
+        rest = if escaped.is_some() { &after[2..] } else { after };
+    }
+    decoded
+}
+
+fn hex(digits: &[u8]) -> Option<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
+    Some(digit(digits[0])? << 4 | digit(digits[1])?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_decoded() {
+        assert_eq!(value("a=1&id=r1.x%2Ey%25", "id").unwrap(), b"r1.x.y%");
+        assert_eq!(value("id=%zz%4", "id").unwrap(), b"%zz%4");
+        assert_eq!(value("idx=1&x", "id"), None);
+    }
+
+    #[test]
+    fn a_parameter_is_taken_out_wherever_it_is() {
+        let removed = |target: &str| {
+            let mut uri: Uri = target.parse().unwrap();
+            remove(&mut uri, "id");
+            uri.to_string()
+        };
+        assert_eq!(removed("/p?id=1"), "/p");
+        assert_eq!(removed("/p?a=1&id=1&b=2"), "/p?a=1&b=2");
+        assert_eq!(removed("/p?id&idx=1"), "/p?idx=1");
+        assert_eq!(removed("http://h:1/p?id=1&a"), "http://h:1/p?a");
+        assert_eq!(removed("/p"), "/p");
+    }
+}

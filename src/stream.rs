@@ -1,0 +1,296 @@
+//! One stream of this instance: its log, who reads it, and who drives its inner body.
+//!
+//! All of it lies behind one short lock. No waker, no observer and no code of an inner body runs under that lock: the
+//! inner body is taken out to be polled, and what is to be dropped, woken or told is handed out as [`Effects`].
+
+mod effects;
+mod readers;
+mod state;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+
+use crate::binding::Binding;
+use crate::config::Config;
+use crate::driver::InnerBody;
+use crate::error::ResumeError;
+use crate::observer::Observation;
+use crate::registry::{LingerPermit, Registry};
+use crate::resume::event_id::{IdLine, Token};
+use crate::resume::plan::{Plan, plan};
+use crate::resume::position::Position;
+use crate::resume::{Gap, GapReason};
+
+pub(crate) use effects::Effects;
+pub(crate) use readers::Close;
+pub(crate) use state::{Drive, Ending, EvictionClass, Start, Turn};
+use state::State;
+
+/// See the [module](self).
+pub(crate) struct Stream {
+    pub(crate) token: Token,
+    pub(crate) origin: Origin,
+    pub(crate) config: Arc<Config>,
+    pub(crate) registry: Arc<Registry>,
+    /// Where its tasks run. Without one, its readers drive the inner body themselves, and there is no linger.
+    pub(crate) runtime: Option<Handle>,
+    state: Mutex<State>,
+}
+
+/// Where a stream comes from: what a request must share with the first one, and what all answers share.
+pub(crate) struct Origin {
+    pub(crate) binding: Binding,
+    /// Whether the inner service may be called again for it.
+    pub(crate) repeatable: bool,
+    /// The headers that every response of the stream has.
+    pub(crate) headers: Arc<HeaderMap>,
+}
+
+/// What a reader gets.
+pub(crate) enum Step {
+    /// Bytes of the event stream.
+    Data(Bytes),
+    /// Events are missing; the position says from where it goes on.
+    Gap(Gap, Position),
+    /// The stream has ended, perhaps with trailers.
+    End(Option<Box<HeaderMap>>),
+    /// The response ends before the stream does.
+    Close(Close),
+    /// The response breaks off.
+    Fail(ResumeError),
+}
+
+impl Stream {
+    pub(crate) fn new(
+        token: Token,
+        origin: Origin,
+        config: Arc<Config>,
+        registry: Arc<Registry>,
+        inner_id: &[u8],
+    ) -> Self {
+        let state = Mutex::new(State::new(IdLine::new(&config.marker, &token, 1), inner_id));
+        Self { token, origin, config, registry, runtime: Handle::try_current().ok(), state }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing of ours panics under this lock; if it did, the state would still be usable.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the state under the lock, and does what follows from that after it.
+    #[inline]
+    fn with<T>(self: &Arc<Self>, change: impl FnOnce(&mut State, &mut Effects) -> T) -> T {
+        self.with_effects(&mut Effects::default(), change)
+    }
+
+    #[inline]
+    fn with_effects<T>(
+        self: &Arc<Self>,
+        fx: &mut Effects,
+        change: impl FnOnce(&mut State, &mut Effects) -> T,
+    ) -> T {
+        let (result, growth) = {
+            let mut state = self.lock();
+            (change(&mut state, fx), state.take_growth())
+        };
+        if growth != 0 {
+            self.registry.grow(growth, &self.config);
+        }
+        fx.apply(self);
+        result
+    }
+
+    /// Asks whether an inner body may be read on without a reader, and until when.
+    fn permit_linger(&self) -> Option<(LingerPermit, Instant)> {
+        let linger = self.config.linger.0?;
+        let possible = self.runtime.is_some() && self.config.rules.retention.payload;
+        let permit = possible.then(|| self.registry.permit_linger(self.origin.binding.owner, &self.config.limits));
+        Some((permit??, Instant::now() + linger))
+    }
+
+    // Readers
+
+    /// Adds a reader.
+    pub(crate) fn attach(self: &Arc<Self>, start: Start) -> usize {
+        self.with(|state, fx| state.attach(start, self.runtime.is_some(), fx))
+    }
+
+    /// Removes a reader. `seen` tells whether any of its response was asked for.
+    pub(crate) fn detach(self: &Arc<Self>, reader: usize, seen: bool) {
+        let permit = || seen.then(|| self.permit_linger()).flatten();
+        self.with(|state, fx| state.detach(reader, permit, fx));
+    }
+
+    /// What a reader is to do. If that is to wait, `waker` is woken when it is worth asking again.
+    #[inline]
+    pub(crate) fn turn(self: &Arc<Self>, reader: usize, waker: &Waker) -> Turn {
+        self.with(|state, fx| state.turn(reader, self, waker, fx))
+    }
+
+    /// Ends one response, once what is published now was sent.
+    pub(crate) fn close(self: &Arc<Self>, reader: usize, how: Close) {
+        self.with(|state, _| state.close(reader, how));
+    }
+
+    // The inner body
+
+    /// Puts the inner body where its readers drive it.
+    pub(crate) fn place(self: &Arc<Self>, body: InnerBody) {
+        self.with(|state, _| state.place(body));
+    }
+
+    /// A reader that was lent the inner body gives it back, with what it said, and asks what to do next.
+    #[inline]
+    pub(crate) fn give_back(
+        self: &Arc<Self>,
+        body: InnerBody,
+        data: Option<Bytes>,
+        reader: usize,
+        waker: &Waker,
+    ) -> Turn {
+        self.with(|state, fx| state.give_back(body, data, reader, self, waker, fx))
+    }
+
+    /// What the task that drives is to do now.
+    pub(crate) fn drive(self: &Arc<Self>, waker: &Waker, fx: &mut Effects) -> Drive {
+        let now = Instant::now();
+        self.with_effects(fx, |state, fx| state.drive(self, waker, now, fx))
+    }
+
+    /// What the inner body said to the task that drives it. Nobody is woken before [`news`](Self::news).
+    pub(crate) fn take_in(self: &Arc<Self>, data: Bytes) {
+        self.with(|state, fx| state.take_in(data, self, fx));
+    }
+
+    /// Wakes the readers that wait.
+    pub(crate) fn news(self: &Arc<Self>, fx: &mut Effects) {
+        self.with_effects(fx, |state, fx| state.readers.wake_all(&mut fx.wakers));
+    }
+
+    /// The inner body is over. Called only when all that it said is in the log.
+    pub(crate) fn end(self: &Arc<Self>, ending: Ending) {
+        self.with(|state, fx| state.end(ending, fx));
+    }
+
+    // Resuming
+
+    /// What a client gets that comes back with `position`.
+    pub(crate) fn plan(&self, position: Position) -> Plan {
+        plan(&self.lock().view(position, self.origin.repeatable), position)
+    }
+
+    /// How many events there are after `offset`.
+    pub(crate) fn events_after(&self, offset: u64) -> u64 {
+        self.lock().log.last().saturating_sub(offset)
+    }
+
+    /// The event ID of `position`, with the inner service's ID that is in force now.
+    pub(crate) fn id_of(&self, position: Position) -> String {
+        let state = self.lock();
+        let line = IdLine::new(&self.config.marker, &self.token, position.generation);
+        line.id(position.offset, Some(state.log.inner_id()))
+    }
+
+    /// The inner service's own last event ID; empty if it has none.
+    pub(crate) fn inner_id(&self) -> Vec<u8> {
+        self.lock().log.inner_id().to_vec()
+    }
+
+    /// The position just after everything: of the clean end.
+    pub(crate) fn end_position(&self) -> Position {
+        let state = self.lock();
+        Position { generation: state.log.generation() + 1, offset: state.log.last() }
+    }
+
+    /// Notes that the end is being sent to a client that has all events.
+    pub(crate) fn tell_end(&self) {
+        self.lock().tell_end();
+    }
+
+    /// Notes that the loss of the rest is being told; returns the position that acknowledges it.
+    pub(crate) fn tell_loss(&self) -> Position {
+        self.lock().tell_loss()
+    }
+
+    /// Claims the takeover of an aborted stream. `false`: somebody else has, or it is not aborted any more.
+    pub(crate) fn claim(&self) -> bool {
+        self.lock().claim()
+    }
+
+    /// Whether a takeover is claimed; if so, `waker` is woken when that is decided.
+    pub(crate) fn is_claimed(&self, waker: &Waker) -> bool {
+        self.lock().is_claimed(waker)
+    }
+
+    /// Gives a claim back: the inner service had no event stream for it.
+    pub(crate) fn release_claim(self: &Arc<Self>) {
+        self.with(|state, fx| state.release_claim(fx));
+    }
+
+    /// Goes on under the next generation, with an inner body that the caller then [places](Self::place), or drives in
+    /// a task.
+    pub(crate) fn adopt(self: &Arc<Self>) {
+        let adopted = self.with(|state, fx| {
+            let line = IdLine::new(&self.config.marker, &self.token, state.log.generation() + 1);
+            let gave_ids = state.log.gave_ids();
+            let seam = gave_ids.then(|| state.log.seam(&self.registry.keys));
+            let gap = (!gave_ids).then_some(GapReason::ProducerLost);
+            state.log.begin_generation(line, gap, seam, Instant::now());
+            let adopted = state.adopted(fx);
+            state.adopted_by_nobody(|| self.permit_linger(), fx);
+            adopted
+        });
+        if adopted {
+            self.observe(Observation::TakenOver);
+        }
+    }
+
+    // Operators, handlers, time
+
+    /// Ends all responses of the stream, once what is published now was sent. The inner body is not touched.
+    pub(crate) fn close_all(self: &Arc<Self>, how: impl Fn() -> Close) {
+        self.with(|state, fx| state.close_all(how, fx));
+    }
+
+    /// Ends the stream and forgets all of it.
+    pub(crate) fn purge(self: &Arc<Self>) {
+        self.with(|state, fx| state.purge(fx));
+    }
+
+    /// How many responses read it now.
+    pub(crate) fn readers(&self) -> usize {
+        self.lock().readers.len()
+    }
+
+    /// How many bytes it is charged with, and when it would be evicted.
+    pub(crate) fn weight(&self) -> (EvictionClass, usize) {
+        let state = self.lock();
+        (state.eviction_class(), state.accounted())
+    }
+
+    /// Does what time brings. Returns whether the stream is over and can be forgotten.
+    pub(crate) fn sweep(self: &Arc<Self>, now: Instant) -> bool {
+        self.with(|state, fx| state.sweep(self, now, fx))
+    }
+
+    /// Gives up the oldest events that nobody has still to read. Returns whether there were any.
+    pub(crate) fn give_up_oldest(self: &Arc<Self>) -> bool {
+        self.with(|state, _| state.give_up_oldest(self))
+    }
+
+    pub(crate) fn observe(&self, observation: Observation) {
+        self.config.observer.tell(observation);
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        self.registry.shrink(state.accounted());
+    }
+}
