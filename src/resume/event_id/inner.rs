@@ -57,12 +57,15 @@ pub(super) fn encoded_len(id: &[u8]) -> Option<usize> {
 
 /// Appends the encoded ID.
 pub(super) fn encode(id: &[u8], out: &mut impl BufMut) {
-    for &byte in id {
-        match Class::of(byte) {
-            Class::Plain => out.put_u8(byte),
-            _ => out.put_slice(&[b'%', hex(byte >> 4), hex(byte & 15)]),
-        }
+    // What need not be escaped is appended in one piece: most IDs are one.
+    let mut rest = id;
+    while let Some(at) = rest.iter().position(|byte| Class::of(*byte) != Class::Plain) {
+        let byte = rest[at];
+        out.put_slice(&rest[..at]);
+        out.put_slice(&[b'%', hex(byte >> 4), hex(byte & 15)]);
+        rest = &rest[at + 1..];
     }
+    out.put_slice(rest);
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -73,7 +76,11 @@ enum Class {
 }
 
 impl Class {
-    const fn of(byte: u8) -> Self {
+    fn of(byte: u8) -> Self {
+        CLASSES[byte as usize]
+    }
+
+    const fn decide(byte: u8) -> Self {
         match byte {
             // What numbers, times, paths, addresses and log positions are made of.
             byte if byte.is_ascii_alphanumeric() => Self::Plain,
@@ -84,6 +91,16 @@ impl Class {
         }
     }
 }
+
+static CLASSES: [Class; 256] = {
+    let mut classes = [Class::Illegal; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        classes[byte] = Class::decide(byte as u8);
+        byte += 1;
+    }
+    classes
+};
 
 /// The byte of an escape, if it is one that needs escaping and its digits are uppercase.
 fn escaped(high: u8, low: u8) -> Option<u8> {

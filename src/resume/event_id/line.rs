@@ -77,14 +77,13 @@ impl IdLine {
         offset: u64,
         inner: Option<&[u8]>,
     ) -> bool {
-        let start = &self.start[from..usize::from(self.len)];
         let mut digits = [0; decimal::MAX_LEN];
         let digits = decimal::digits(offset, &mut digits);
-        out.put_slice(start);
+        let len = usize::from(self.len) + digits.len();
+        out.put_slice(&self.start[from..usize::from(self.len)]);
         out.put_slice(digits);
         let Some(inner) = inner.filter(|inner| !inner.is_empty()) else { return true };
-        let len = usize::from(self.len) - FIELD.len() + digits.len();
-        write_inner(inner, MAX_LEN - len, out)
+        write_inner(inner, MAX_LEN + FIELD.len() - len, out)
     }
 }
 
