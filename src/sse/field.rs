@@ -181,3 +181,59 @@ impl<'a> Iterator for Data<'a> {
         Some(value)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(raw: &str) -> Vec<Field<'_>> {
+        lines(raw.as_bytes()).map(|line| line.field).collect()
+    }
+
+    #[test]
+    fn one_space_after_the_colon_goes() {
+        use Field::{Comment, Data, Event, Id, Retry, Unknown};
+        assert_eq!(
+            fields("data: a\rdata:  b\ndata:c\r\ndata\n"),
+            [Data(b"a"), Data(b" b"), Data(b"c"), Data(b"")]
+        );
+        assert_eq!(fields("event: e\nid: 1:2\nretry:3\n"), [Event(b"e"), Id(b"1:2"), Retry(b"3")]);
+        assert_eq!(
+            fields(": data\nData: x\n data: x\ndata : x\n"),
+            [Comment, Unknown, Unknown, Unknown]
+        );
+    }
+
+    #[test]
+    fn a_walk_ends_at_a_blank_line_and_at_an_unfinished_one() {
+        assert_eq!(fields("data: a\n\ndata: b\n"), [Field::Data(b"a")]);
+        assert_eq!(fields("data: a\ndata: b"), [Field::Data(b"a")]);
+    }
+
+    #[test]
+    fn ranges_join_without_a_gap() {
+        let ranges: Vec<_> = lines(b"a\r\nb\rc\n\n").map(|line| line.range).collect();
+        assert_eq!(ranges, [0..3, 3..5, 5..7]);
+    }
+
+    #[test]
+    fn the_last_valid_id_counts() {
+        assert_eq!(lines(b"id: 1\nid: a\0\n").last_id(), Some(&b"1"[..]));
+        assert_eq!(lines(b"id: 1\nid\n").last_id(), Some(&b""[..]));
+        assert_eq!(lines(b"id: \0\ndata\n").last_id(), None);
+    }
+
+    #[test]
+    fn the_last_valid_retry_counts() {
+        assert_eq!(lines(b"retry: 20\nretry: 2s\nretry\nretry: -1\n").last_retry(), Some(20));
+        assert_eq!(lines(b"retry: 18446744073709551616\n").last_retry(), Some(u64::MAX));
+    }
+
+    #[test]
+    fn data_comes_joined_by_lf() {
+        let data = |raw: &'static [u8]| lines(raw).data().collect::<Vec<_>>().concat();
+        assert_eq!(data(b"data: a\nid: 1\ndata\ndata: b\n"), b"a\n\nb");
+        assert_eq!(data(b"data\n"), b"");
+        assert_eq!(lines(b"event: x\nevent: y\n").event_type(), Some(&b"y"[..]));
+    }
+}

@@ -109,3 +109,37 @@ impl<'a> Piece<'a> {
         if id { Self::Id(bytes) } else { Self::Keep(bytes) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What stays of a frame in pieces, and its `id` lines.
+    fn filter(pieces: &[&str]) -> (String, String) {
+        let (mut kept, mut ids) = (Vec::new(), Vec::new());
+        let mut filter = IdFilter::new();
+        for piece in pieces {
+            filter.push(piece.as_bytes(), |piece| match piece {
+                Piece::Keep(bytes) => kept.extend_from_slice(bytes),
+                Piece::Id(bytes) => ids.extend_from_slice(bytes),
+            });
+        }
+        (String::from_utf8(kept).unwrap(), String::from_utf8(ids).unwrap())
+    }
+
+    #[test]
+    fn id_lines_go_with_their_line_endings() {
+        let frame = "id\r\ndata: id: 1\rid: 2\ridea: x\nid: 3\n";
+        let expected = ("data: id: 1\ridea: x\n".to_owned(), "id\r\nid: 2\rid: 3\n".to_owned());
+        assert_eq!(filter(&[frame]), expected);
+        assert_eq!(filter(&frame.split("").collect::<Vec<_>>()), expected);
+    }
+
+    #[test]
+    fn only_what_may_become_an_id_line_is_held_back() {
+        assert_eq!(filter(&["data: a"]).0, "data: a");
+        assert_eq!(filter(&["data: a\nid"]).0, "data: a\n");
+        assert_eq!(filter(&["data: a\nide"]).0, "data: a\nide");
+        assert_eq!(filter(&["id: 1"]).1, "id: 1");
+    }
+}

@@ -238,3 +238,146 @@ impl Open {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sse::BlockKind;
+
+    /// All frames of a stream in pieces.
+    fn scan(pieces: &[&str]) -> Vec<Frame> {
+        let mut scanner = Scanner::new();
+        let mut frames = Vec::new();
+        for piece in pieces {
+            let mut input = piece.as_bytes();
+            while let Some(frame) = scanner.scan(input) {
+                input = &input[frame.end..];
+                frames.push(frame);
+            }
+        }
+        frames
+    }
+
+    fn kinds(pieces: &[&str]) -> Vec<BlockKind> {
+        scan(pieces).iter().map(Frame::kind).collect()
+    }
+
+    #[test]
+    fn a_scanner_is_small() {
+        assert!(size_of::<Scanner>() <= 48);
+    }
+
+    #[test]
+    fn a_frame_ends_with_its_blank_line() {
+        let frame = scan(&["event: a\r\nid: 1\r\ndata: x\r\n\r\ndata: y"])[0];
+        assert_eq!((frame.end, frame.len, frame.lead, frame.blank), (28, 28, 0, 26));
+        assert_eq!(frame.fields, Fields::EVENT | Fields::ID | Fields::DATA);
+        assert_eq!(frame.id_line, Some(Span { start: 10, end: 17 }));
+        assert_eq!(frame.ending, Some(LineEnding::CrLf));
+    }
+
+    #[test]
+    fn blocks_are_told_by_what_they_dispatch() {
+        use BlockKind::{Blank, Event, EventWithoutData, Silent};
+        assert_eq!(
+            kinds(&["data\n\n", "event\n\n", "id: 1\n\n"]),
+            [Event, EventWithoutData, Silent]
+        );
+        assert_eq!(
+            kinds(&[": c\n\n", "retry: 1\n\n", "x\n\n", "\n"]),
+            [Silent, Silent, Silent, Blank]
+        );
+    }
+
+    #[test]
+    fn a_frame_that_ends_in_a_lone_cr_is_complete_at_once() {
+        let frames = scan(&["data: x\r\r", "data: y\r\r"]);
+        assert_eq!(
+            (frames[0].len, frames[0].blank, frames[0].ending),
+            (9, 8, Some(LineEnding::Cr))
+        );
+        assert_eq!((frames[1].len, frames[1].lead), (9, 0));
+    }
+
+    #[test]
+    fn the_lf_of_a_blank_line_that_was_complete_without_it_is_a_lead() {
+        let frames = scan(&["data: x\r\n\r", "\ndata: y\r\n\r\n"]);
+        assert_eq!((frames[0].end, frames[0].blank), (10, 9));
+        assert_eq!((frames[1].lead, frames[1].len, frames[1].blank), (1, 12, 10));
+    }
+
+    #[test]
+    fn such_an_lf_alone_stays_pending_and_is_no_blank_line() {
+        let mut scanner = Scanner::new();
+        assert!(scanner.scan(b"data: x\r\n\r").is_some());
+        assert!(scanner.scan(b"").is_none());
+        assert!(scanner.scan(b"\n").is_none());
+        assert_eq!((scanner.unfinished(), scanner.lead()), (1, 1));
+        let frame = scanner.scan(b"\r\n").unwrap();
+        assert_eq!((frame.lead, frame.blank, frame.len, frame.kind()), (1, 1, 3, BlockKind::Blank));
+    }
+
+    #[test]
+    fn the_lf_after_a_cr_that_ended_an_input_belongs_to_that_line() {
+        let frame = scan(&["data: x\nid: 7\r", "\n", "\n"])[0];
+        assert_eq!((frame.len, frame.blank, frame.end), (16, 15, 1));
+        assert_eq!(frame.id_line, Some(Span { start: 8, end: 15 }));
+        assert_eq!(frame.ending, Some(LineEnding::CrLf));
+    }
+
+    #[test]
+    fn no_lf_after_a_cr_that_ended_an_input_is_a_lone_cr() {
+        let frame = scan(&["id: 7\r", "data: x\r", "\r"])[0];
+        assert_eq!(frame.id_line, Some(Span { start: 0, end: 6 }));
+        assert_eq!((frame.blank, frame.ending), (14, Some(LineEnding::Cr)));
+    }
+
+    #[test]
+    fn a_byte_order_mark_at_the_start_is_a_lead_however_it_is_cut() {
+        for cut in 1..4 {
+            let mut scanner = Scanner::new();
+            let (first, second) = b"\xEF\xBB\xBFdata\n\n".split_at(cut);
+            assert!(scanner.scan(first).is_none());
+            assert_eq!(scanner.unfinished(), cut);
+            let frame = scanner.scan(second).unwrap();
+            assert_eq!((frame.lead, frame.len, frame.kind()), (3, 9, BlockKind::Event));
+        }
+    }
+
+    #[test]
+    fn half_a_byte_order_mark_is_the_start_of_a_name() {
+        let mut scanner = Scanner::new();
+        assert!(scanner.scan(b"\xEF").is_none());
+        let frame = scanner.scan(b"\xBBdata\n\n").unwrap();
+        assert_eq!((frame.lead, frame.fields), (0, Fields::OTHER));
+    }
+
+    #[test]
+    fn a_field_is_told_however_its_name_is_cut() {
+        let lines = [
+            ("data", Fields::DATA),
+            ("event: x", Fields::EVENT),
+            ("id", Fields::ID),
+            ("retry:1", Fields::RETRY),
+            (":data", Fields::OTHER),
+            ("dat: x", Fields::OTHER),
+            ("retry1: x", Fields::OTHER),
+        ];
+        for (line, fields) in lines {
+            let block = format!("{line}\n\n");
+            for cut in 0..block.len() {
+                let (first, second) = block.split_at(cut);
+                assert_eq!(scan(&[first, second])[0].fields, fields, "{first} | {second}");
+                let bytes: Vec<&str> = block.split("").collect();
+                assert_eq!(scan(&bytes)[0].fields, fields, "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn several_id_lines_are_flagged() {
+        let frame = scan(&["id: 1\nid\ndata\n\n"])[0];
+        assert!(frame.fields.contains(Fields::ID | Fields::SEVERAL_IDS));
+        assert_eq!(frame.id_line, None);
+    }
+}
