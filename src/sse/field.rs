@@ -11,13 +11,19 @@ use super::{CR, Fields, LF};
 /// A line without a colon is a name with an empty value, the same as with a colon at its end.
 #[inline]
 pub(super) fn kind_of(line: &[u8]) -> Fields {
-    match line {
-        [b'd', b'a', b't', b'a', rest @ ..] => if_name_ends(rest, Fields::DATA),
-        [b'i', b'd', rest @ ..] => if_name_ends(rest, Fields::ID),
-        [b'e', b'v', b'e', b'n', b't', rest @ ..] => if_name_ends(rest, Fields::EVENT),
-        [b'r', b'e', b't', b'r', b'y', rest @ ..] => if_name_ends(rest, Fields::RETRY),
-        _ => Fields::OTHER,
+    if let Some(rest) = line.strip_prefix(b"data") {
+        return if_name_ends(rest, Fields::DATA);
     }
+    if let Some(rest) = line.strip_prefix(b"id") {
+        return if_name_ends(rest, Fields::ID);
+    }
+    if let Some(rest) = line.strip_prefix(b"event") {
+        return if_name_ends(rest, Fields::EVENT);
+    }
+    if let Some(rest) = line.strip_prefix(b"retry") {
+        return if_name_ends(rest, Fields::RETRY);
+    }
+    Fields::OTHER
 }
 
 #[inline]

@@ -25,6 +25,7 @@
 mod field;
 mod frame;
 mod id_filter;
+mod line_end;
 mod scanner;
 
 pub use field::{Data, Field, Line, Lines, lines};

@@ -1,8 +1,10 @@
 //! Finds frames in an event stream that comes in pieces (section 9.2.5, "parsing an event stream").
 
-use memchr::memchr2;
-
-use super::{CR, Fields, Frame, LF, LineEnding, Span, field::kind_of};
+use super::{
+    CR, Fields, Frame, LF, LineEnding, Span,
+    field::kind_of,
+    line_end::{line_end, terminator},
+};
 
 /// U+FEFF in UTF-8: one is ignored at the very start of a stream, anywhere else it is ordinary bytes.
 const BOM: [u8; 3] = *b"\xEF\xBB\xBF";
@@ -37,8 +39,10 @@ enum Carry {
     Nothing,
     /// Between two frames, and the last byte was a CR.
     FrameCr,
-    /// Within a frame.
+    /// Within a frame: at the start of a line, or within its first bytes.
     Frame,
+    /// Within a line that is past its first bytes.
+    Line,
     /// Within a frame after a line that is not blank, and the last byte was a CR.
     LineCr,
 }
@@ -73,10 +77,16 @@ impl Scanner {
     /// `None`: all of `input` belongs to an unfinished frame; call again with the bytes that follow.
     #[inline]
     pub fn scan(&mut self, input: &[u8]) -> Option<Frame> {
-        if self.carry == Carry::Nothing {
-            self.lines(input, 0, 0, Open::default())
-        } else {
-            self.resume(input)
+        match self.carry {
+            Carry::Nothing => self.lines(input, 0, 0, Open::default()),
+            Carry::Line => {
+                if let Some(end) = line_end(input) {
+                    return self.end_line(input, end);
+                }
+                self.len += input.len();
+                None
+            }
+            _ => self.resume(input),
         }
     }
 
@@ -99,35 +109,54 @@ impl Scanner {
         self.open.fields
     }
 
-    /// Goes on where the input before ended, if that was not just between two frames.
+    /// Goes on where the input before ended, in the less common cases.
     #[inline(never)]
     fn resume(&mut self, input: &[u8]) -> Option<Frame> {
         let &first = input.first()?;
-        let mut at = 0;
         match self.carry {
-            Carry::Start => at = self.byte_order_mark(input)?,
+            Carry::Start => {
+                let at = self.byte_order_mark(input)?;
+                if at > 0 || self.len == 0 {
+                    return self.lines_on(input, at);
+                }
+            }
             Carry::FrameCr if first == LF => {
                 (self.open.lead, self.open.line) = (1, 1);
-                at = 1;
+                return self.lines_on(input, 1);
             }
             Carry::LineCr if first == LF => {
                 self.open.end_with_lf();
-                at = 1;
+                return self.lines_on(input, 1);
             }
-            Carry::LineCr | Carry::FrameCr | Carry::Frame | Carry::Nothing => {}
+            _ if self.len == self.open.line => return self.lines_on(input, 0),
+            _ => {}
         }
-        let (base, mut open) = (self.len, self.open);
-        if base + at > open.line {
-            // `at` is 0 here: what may be skipped above is never within a line.
-            let end = memchr2(LF, CR, input);
-            self.extend_head(base - open.line, &input[..end.unwrap_or(input.len())]);
-            let Some(end) = end else {
+        let end = line_end(input);
+        let begun = self.len - self.open.line;
+        self.extend_head(begun, &input[..end.unwrap_or(input.len())]);
+        match end {
+            Some(end) => self.end_line(input, end),
+            None => {
                 self.len += input.len();
-                self.carry = Carry::Frame;
-                return None;
-            };
-            at = open.end_line(kind_of(&self.head), input, end, base);
+                self.carry =
+                    if self.len - self.open.line < HEAD { Carry::Frame } else { Carry::Line };
+                None
+            }
         }
+    }
+
+    /// The unfinished line ends at `end`.
+    fn end_line(&mut self, input: &[u8], end: usize) -> Option<Frame> {
+        let next = end + terminator(&input[end..]);
+        self.open.add(kind_of(&self.head), self.open.line, self.len + next);
+        self.open.ending = ending(&input[..next]).or(Some(LineEnding::Lf));
+        self.lines_on(input, next)
+    }
+
+    /// Goes on within the unfinished frame from `at`, where a line begins.
+    #[inline(never)]
+    fn lines_on(&mut self, input: &[u8], at: usize) -> Option<Frame> {
+        let (base, open) = (self.len, self.open);
         (self.len, self.open, self.carry) = (0, Open::default(), Carry::Nothing);
         self.lines(input, at, base, open)
     }
@@ -154,34 +183,42 @@ impl Scanner {
     fn lines(&mut self, input: &[u8], mut at: usize, base: usize, mut open: Open) -> Option<Frame> {
         loop {
             let rest = &input[at..];
-            match rest {
-                [LF, ..] => return Some(open.frame(base + at, at + 1, base)),
-                [CR, LF, ..] => return Some(open.frame(base + at, at + 2, base)),
-                [CR, after @ ..] => {
-                    if after.is_empty() {
-                        self.carry = Carry::FrameCr;
-                    }
-                    return Some(open.frame(base + at, at + 1, base));
+            if let [LF | CR, ..] = rest {
+                let end = at + terminator(rest);
+                if rest == [CR] {
+                    self.carry = Carry::FrameCr;
                 }
-                _ => {}
+                open.ending = ending(&input[..at]).or(open.ending);
+                return Some(open.frame(base + at, end, base));
             }
-            let Some(len) = memchr2(LF, CR, rest) else {
+            let Some(len) = line_end(rest) else {
                 self.keep(input, at, base, open);
                 return None;
             };
-            at = open.end_line(kind_of(&rest[..len]), input, at + len, base);
+            let next = at + len + terminator(&rest[len..]);
+            open.add(kind_of(&rest[..len]), base + at, base + next);
+            at = next;
         }
     }
 
     /// The input ends within a frame, in the line from `at` on.
+    #[inline]
     fn keep(&mut self, input: &[u8], at: usize, base: usize, open: Open) {
+        if base + input.len() == 0 {
+            return;
+        }
+        let (whole, rest) = input.split_at(at);
         self.len = base + input.len();
-        self.open = open;
+        self.open = Open { line: base + at, ending: ending(whole).or(open.ending), ..open };
+        if let Some(head) = rest.first_chunk() {
+            self.head = *head;
+            self.carry = Carry::Line;
+            return;
+        }
         self.head = [b':'; HEAD];
-        self.extend_head(0, &input[at..]);
-        self.carry = match open.ending {
-            _ if self.len == 0 => Carry::Nothing,
-            Some(LineEnding::Cr) if at == input.len() => Carry::LineCr,
+        self.extend_head(0, rest);
+        self.carry = match self.open.ending {
+            Some(LineEnding::Cr) if rest.is_empty() => Carry::LineCr,
             _ => Carry::Frame,
         };
     }
@@ -193,25 +230,28 @@ impl Scanner {
     }
 }
 
+/// How the last line of `lines` ends; `None` if that is for earlier inputs to tell.
+#[inline]
+fn ending(lines: &[u8]) -> Option<LineEnding> {
+    match lines {
+        [.., CR, LF] => Some(LineEnding::CrLf),
+        [.., CR] => Some(LineEnding::Cr),
+        [_, .., LF] => Some(LineEnding::Lf),
+        _ => None,
+    }
+}
+
 impl Open {
-    /// Takes in the line that ends at `end` in `input`: its terminator lies there. Returns where the next one begins.
+    /// Takes in a whole line that is not blank.
     #[inline]
-    fn end_line(&mut self, kind: Fields, input: &[u8], end: usize, base: usize) -> usize {
-        let (ending, next) = match &input[end..] {
-            [CR, LF, ..] => (LineEnding::CrLf, end + 2),
-            [CR, ..] => (LineEnding::Cr, end + 1),
-            _ => (LineEnding::Lf, end + 1),
-        };
+    fn add(&mut self, kind: Fields, start: usize, end: usize) {
         if kind == Fields::ID {
             if self.fields.contains(Fields::ID) {
                 self.fields |= Fields::SEVERAL_IDS;
             }
-            self.id = (self.line, base + next);
+            self.id = (start, end);
         }
         self.fields |= kind;
-        self.ending = Some(ending);
-        self.line = base + next;
-        next
     }
 
     /// The CR that ended the line before was the first half of a CRLF.
