@@ -1,7 +1,13 @@
-//! What scanning costs per event, beside counting newlines with memchr and beside the parsers of other crates.
+//! What scanning costs per event, beside finding newlines with memchr and beside the parsers of
+//! other crates.
 //!
-//! `cargo bench --bench scanner` prints nanoseconds per event, the best of several interleaved rounds. `--quick` takes
-//! fewer rounds; other words select the rows that contain one of them.
+//! `cargo bench --bench scanner` prints nanoseconds per event, the best of several interleaved
+//! rounds. `--quick` takes fewer rounds, `--alone` leaves the other parsers out; other words select
+//! the rows that contain one of them.
+//!
+//! `memchr` walks the newlines with `memchr_iter`, `memchr2` both line endings with `memchr2_iter`
+//! (what any scanner for this format must look for), `count` is `memchr_iter(..).count()`, which
+//! tells no positions.
 
 use std::{
     convert::Infallible,
@@ -18,17 +24,26 @@ use tower_sse_resume::sse::{BlockKind, Scanner};
 /// Bytes of a stream; all of them stay in the second-level cache.
 const STREAM: usize = 256 * 1024;
 
+struct Options {
+    rounds: u32,
+    alone: bool,
+    words: Vec<String>,
+}
+
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let rounds = if arguments.iter().any(|argument| argument == "--quick") { 5 } else { 40 };
-    let words: Vec<&String> =
-        arguments.iter().filter(|argument| !argument.starts_with("--")).collect();
-    println!("nanoseconds per event, best of {rounds} rounds");
+    let (flags, words): (Vec<_>, Vec<_>) =
+        std::env::args().skip(1).partition(|argument| argument.starts_with("--"));
+    let flag = |name| flags.iter().any(|flag| flag == name);
+    let options =
+        Options { rounds: if flag("--quick") { 5 } else { 40 }, alone: flag("--alone"), words };
+    println!("nanoseconds per event, best of {} rounds", options.rounds);
     println!(
-        "{:<24} {:>9} {:>9} {:>7} {:>9} {:>7} {:>10} {:>12}",
+        "{:<24} {:>9} {:>9} {:>6} {:>9} {:>6} {:>9} {:>6} {:>10} {:>12}",
         "event, ending, piece",
         "scanner",
         "memchr",
+        "ratio",
+        "memchr2",
         "ratio",
         "count",
         "ratio",
@@ -42,8 +57,8 @@ fn main() {
                 let piece_name =
                     if piece == event.len() { "event".to_owned() } else { piece.to_string() };
                 let row = format!("{name}, {ending_name}, {piece_name}");
-                if words.is_empty() || words.iter().any(|word| row.contains(word.as_str())) {
-                    measure(&row, &event, piece, rounds);
+                if options.words.is_empty() || options.words.iter().any(|word| row.contains(word)) {
+                    measure(&row, &event, piece, &options);
                 }
             }
         }
@@ -53,18 +68,19 @@ fn main() {
 /// Name and bytes, with LF.
 fn events() -> Vec<(&'static str, String)> {
     let data = |length: usize| format!("data: {}\n\n", "x".repeat(length - 8));
-    let many: String =
-        (0..30).map(|line| format!("data: \"key{line}\": \"{}\",\n", "v".repeat(line))).collect();
+    let line = |line: usize| format!("data: \"key{line}\": \"{}\",", "v".repeat(line));
+    let many = (0..30).map(line).collect::<Vec<_>>().join("\n");
     vec![
         ("180 B", data(180)),
         ("12 B", data(12)),
         ("600 B", data(600)),
         ("64 KiB", data(65536)),
-        ("30 lines", format!("event: message\n{many}\n")),
+        ("30 lines", format!("event: message\n{many}\n\n")),
     ]
 }
 
-fn measure(row: &str, event: &str, piece: usize, rounds: u32) {
+#[allow(clippy::cast_precision_loss, reason = "counts are small")]
+fn measure(row: &str, event: &str, piece: usize, options: &Options) {
     let events = STREAM.div_ceil(event.len());
     let stream = Bytes::from(event.repeat(events));
     let pieces: Vec<Bytes> = (0..stream.len())
@@ -73,28 +89,32 @@ fn measure(row: &str, event: &str, piece: usize, rounds: u32) {
         .collect();
     let newlines = memchr::memchr_iter(b'\n', &stream).count();
 
-    let mut best = [Duration::MAX; 5];
-    for round in 0..rounds {
+    let mut best = [Duration::MAX; 6];
+    for round in 0..options.rounds {
         assert_eq!(timed(&mut best[0], || scanner(&pieces)), events);
         assert_eq!(timed(&mut best[1], || newlines_one_by_one(&pieces)), newlines);
-        assert_eq!(timed(&mut best[2], || newlines_counted(&pieces)), newlines);
+        assert_eq!(timed(&mut best[2], || both_endings_one_by_one(&pieces)), newlines);
+        assert_eq!(timed(&mut best[3], || newlines_counted(&pieces)), newlines);
         // The slow ones need no more than a few rounds.
-        if round < 5 {
+        if round < 5 && !options.alone {
             assert_eq!(
-                timed(&mut best[3], || drain(SseStream::from_bytes_stream(body(&pieces)))),
+                timed(&mut best[4], || drain(SseStream::from_bytes_stream(body(&pieces)))),
                 events
             );
-            assert_eq!(timed(&mut best[4], || drain(body(&pieces).eventsource())), events);
+            assert_eq!(timed(&mut best[5], || drain(body(&pieces).eventsource())), events);
         }
     }
 
-    let [ours, iterated, counted, sse_stream, eventsource] =
-        best.map(|time| time.as_secs_f64() * 1e9 / events as f64);
-    println!(
-        "{row:<24} {ours:>9.1} {iterated:>9.1} {:>7.2} {counted:>9.1} {:>7.2} {sse_stream:>10.1} {eventsource:>12.1}",
-        ours / iterated,
-        ours / counted
-    );
+    let [ours, newline, ending, count, others @ ..] =
+        best.map(|time| time.as_nanos() as f64 / events as f64);
+    print!("{row:<24} {ours:>9.1}");
+    for peer in [newline, ending, count] {
+        print!(" {peer:>9.1} {:>6.2}", ours / peer);
+    }
+    match others {
+        _ if options.alone => println!(),
+        [sse_stream, eventsource] => println!(" {sse_stream:>10.1} {eventsource:>12.1}"),
+    }
 }
 
 fn timed(best: &mut Duration, run: impl FnOnce() -> usize) -> usize {
@@ -127,6 +147,18 @@ fn newlines_one_by_one(pieces: &[Bytes]) -> usize {
         for newline in memchr::memchr_iter(b'\n', piece) {
             newlines += 1;
             black_box(newline);
+        }
+    }
+    newlines
+}
+
+#[inline(never)]
+fn both_endings_one_by_one(pieces: &[Bytes]) -> usize {
+    let mut newlines = 0;
+    for piece in pieces {
+        for ending in memchr::memchr2_iter(b'\n', b'\r', piece) {
+            newlines += usize::from(piece[ending] == b'\n');
+            black_box(ending);
         }
     }
     newlines

@@ -1,5 +1,5 @@
-//! The scanner against a reference parser: the cases of web-platform-tests `eventsource/format-*`, and arbitrary
-//! streams in arbitrary pieces.
+//! The scanner against a reference parser: the cases of web-platform-tests `eventsource/format-*`,
+//! and arbitrary streams in arbitrary pieces.
 
 #[path = "support/frames.rs"]
 mod frames;
@@ -12,7 +12,8 @@ use frames::{
 use proptest::{collection::vec, prelude::*, sample::select};
 use tower_sse_resume::sse::{BlockKind, Fields, LineEnding};
 
-/// What `stream` dispatches, as (type, data, last event ID), after it passed through the scanner in every small cut.
+/// What `stream` dispatches, as (type, data, last event ID), after it passed through the scanner in
+/// every small cut.
 fn dispatched(stream: &str) -> Vec<(String, String, String)> {
     (0..20).for_each(|length| check(stream.as_bytes(), &[length]));
     let string = |bytes| String::from_utf8(bytes).unwrap();

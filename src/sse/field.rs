@@ -6,7 +6,8 @@ use memchr::{memchr, memchr2};
 
 use super::{CR, Fields, LF};
 
-/// The kind of a line that is not blank, from all of it without its terminator, or from its first six bytes or more.
+/// The kind of a line that is not blank, from all of it without its terminator, or from its first
+/// six bytes or more.
 ///
 /// A line without a colon is a name with an empty value, the same as with a colon at its end.
 #[inline]
@@ -31,8 +32,9 @@ fn if_name_ends(rest: &[u8], kind: Fields) -> Fields {
     if rest.first().is_none_or(|&byte| byte == b':') { kind } else { Fields::OTHER }
 }
 
-/// The lines of `raw`, which begins with a line: a whole frame after its [`lead`](super::Frame::lead), or some of its
-/// lines. Ends at a blank line, and before a line without its terminator.
+/// The lines of `raw`, which begins with a line: a whole frame after its
+/// [`lead`](super::Frame::lead), or some of its lines. Ends at a blank line, and before a line
+/// without its terminator.
 #[inline]
 pub fn lines(raw: &[u8]) -> Lines<'_> {
     lines_from(raw, 0)
@@ -88,7 +90,8 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// The value of an `id` line that clients take (section 9.2.6: one with a NUL is ignored, an empty one counts).
+    /// The value of an `id` line that clients take (section 9.2.6: one with a NUL is ignored, an
+    /// empty one counts).
     pub fn valid_id(self) -> Option<&'a [u8]> {
         match self {
             Self::Id(value) if memchr(0, value).is_none() => Some(value),
@@ -96,8 +99,8 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// The milliseconds of a `retry` line that clients take: ASCII digits only, at least one. A number above
-    /// `u64::MAX` counts as that, for it, too, says "a very long time".
+    /// The milliseconds of a `retry` line that clients take: ASCII digits only, at least one. A
+    /// number above `u64::MAX` counts as that, for it, too, says "a very long time".
     pub fn valid_retry(self) -> Option<u64> {
         match self {
             Self::Retry(value) => number(value),
@@ -136,7 +139,8 @@ impl<'a> Iterator for Lines<'a> {
 }
 
 impl<'a> Lines<'a> {
-    /// The value of the last valid `id` line: the last event ID that this frame sets, perhaps an empty one.
+    /// The value of the last valid `id` line: the last event ID that this frame sets, perhaps an
+    /// empty one.
     pub fn last_id(self) -> Option<&'a [u8]> {
         self.filter_map(|line| line.field.valid_id()).last()
     }

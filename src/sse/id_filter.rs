@@ -4,11 +4,12 @@ use memchr::memchr2;
 
 use super::{CR, LF};
 
-/// Tells the bytes of `id` lines from all others while a frame comes in pieces, holding back two bytes at most.
+/// Tells the bytes of `id` lines from all others while a frame comes in pieces, holding back two
+/// bytes at most.
 ///
-/// For a frame that outgrows a limit: push what was collected of it, after [`Scanner::lead`](super::Scanner::lead)
-/// bytes, then each further input up to the frame's blank line. Nothing is held back there, so that an `id` line of
-/// one's own can be put before it.
+/// For a frame that outgrows a limit: push what was collected of it, after
+/// [`Scanner::lead`](super::Scanner::lead) bytes, then each further input up to the frame's blank
+/// line. Nothing is held back there, so that an `id` line of one's own can be put before it.
 ///
 /// ```
 /// use tower_sse_resume::sse::{IdFilter, Piece, lines};
@@ -29,7 +30,8 @@ pub struct IdFilter {
     state: State,
 }
 
-/// Bytes that the filter has decided on, in order. The pieces of a kind, put together, are whole lines again.
+/// Bytes that the filter has decided on, in order. The pieces of a kind, put together, are whole
+/// lines again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Piece<'a> {
     /// Of a line that stays.
@@ -71,7 +73,8 @@ impl IdFilter {
         }
     }
 
-    /// Takes some of `raw`, whose first byte is `byte`: how many bytes, and what is decided by them.
+    /// Takes some of `raw`, whose first byte is `byte`: how many bytes, and what is decided by
+    /// them.
     fn step<'a>(&mut self, raw: &'a [u8], byte: u8) -> (usize, Piece<'a>) {
         let name: &'static [u8] = b"id";
         match self.state {

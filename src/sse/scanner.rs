@@ -6,18 +6,20 @@ use super::{
     line_end::{line_end, terminator},
 };
 
-/// U+FEFF in UTF-8: one is ignored at the very start of a stream, anywhere else it is ordinary bytes.
+/// U+FEFF in UTF-8: one is ignored at the very start of a stream, anywhere else it is ordinary
+/// bytes.
 const BOM: [u8; 3] = *b"\xEF\xBB\xBF";
 
 /// As many bytes of a line as tell its kind: the longest known name and a colon.
 const HEAD: usize = 6;
 
-/// Finds the frames of one event stream. Holds none of its bytes, only what is known about the unfinished frame.
+/// Finds the frames of one event stream. Holds none of its bytes, only what is known about the
+/// unfinished frame.
 ///
-/// Any bytes are a valid event stream: there are no errors, and invalid UTF-8 passes. A frame whose blank line is a
-/// lone CR at the end of an input is complete at once; if an LF then begins the next input, it is left out as the
-/// [`lead`](Frame::lead) of the next frame. A frame that is unfinished when the stream ends is never returned, as
-/// clients drop it too.
+/// Any bytes are a valid event stream: there are no errors, and invalid UTF-8 passes. A frame whose
+/// blank line is a lone CR at the end of an input is complete at once; if an LF then begins the
+/// next input, it is left out as the [`lead`](Frame::lead) of the next frame. A frame that is
+/// unfinished when the stream ends is never returned, as clients drop it too.
 ///
 /// Panics: never.
 #[derive(Clone, Debug)]
@@ -25,7 +27,8 @@ pub struct Scanner {
     /// Raw bytes of the unfinished frame in earlier inputs.
     len: usize,
     open: Open,
-    /// The first bytes of the unfinished line, then colons: a line without a colon is one with a colon at its end.
+    /// The first bytes of the unfinished line, then colons: a line without a colon is one with a
+    /// colon at its end.
     head: [u8; HEAD],
     carry: Carry,
 }
@@ -72,9 +75,11 @@ impl Scanner {
         Self { len: 0, open, head: [b':'; HEAD], carry: Carry::Start }
     }
 
-    /// Scans on, and returns the first frame that ends within `input`: call again with `&input[frame.end..]`.
+    /// Scans on, and returns the first frame that ends within `input`: call again with
+    /// `&input[frame.end..]`.
     ///
-    /// `None`: all of `input` belongs to an unfinished frame; call again with the bytes that follow.
+    /// `None`: all of `input` belongs to an unfinished frame; call again with the bytes that
+    /// follow.
     #[inline]
     pub fn scan(&mut self, input: &[u8]) -> Option<Frame> {
         match self.carry {
@@ -90,14 +95,15 @@ impl Scanner {
         }
     }
 
-    /// How many raw bytes of the unfinished frame have come so far, its [`lead`](Self::lead) included.
+    /// How many raw bytes of the unfinished frame have come so far, its [`lead`](Self::lead)
+    /// included.
     #[inline]
     pub fn unfinished(&self) -> usize {
         self.len
     }
 
-    /// How many of the [`unfinished`](Self::unfinished) bytes are to be left out; see [`Frame::lead`]. Settled as soon
-    /// as three bytes have come.
+    /// How many of the [`unfinished`](Self::unfinished) bytes are to be left out; see
+    /// [`Frame::lead`]. Settled as soon as three bytes have come.
     #[inline]
     pub fn lead(&self) -> usize {
         usize::from(self.open.lead)
@@ -134,15 +140,16 @@ impl Scanner {
         let end = line_end(input);
         let begun = self.len - self.open.line;
         self.extend_head(begun, &input[..end.unwrap_or(input.len())]);
-        match end {
-            Some(end) => self.end_line(input, end),
-            None => {
-                self.len += input.len();
-                self.carry =
-                    if self.len - self.open.line < HEAD { Carry::Frame } else { Carry::Line };
-                None
+        let Some(end) = end else {
+            self.len += input.len();
+            if self.len - self.open.line >= HEAD {
+                self.carry = Carry::Line;
+            } else {
+                self.carry = Carry::Frame;
             }
-        }
+            return None;
+        };
+        self.end_line(input, end)
     }
 
     /// The unfinished line ends at `end`.
@@ -177,8 +184,8 @@ impl Scanner {
         Some(come)
     }
 
-    /// Walks whole lines from `at`, where one begins, to the end of the frame or of `input`. The first byte of `input`
-    /// is at `base` in the raw frame.
+    /// Walks whole lines from `at`, where one begins, to the end of the frame or of `input`. The
+    /// first byte of `input` is at `base` in the raw frame.
     #[inline]
     fn lines(&mut self, input: &[u8], mut at: usize, base: usize, mut open: Open) -> Option<Frame> {
         loop {

@@ -1,5 +1,6 @@
-//! A parser of whole event streams for tests: WHATWG HTML, sections 9.2.5 and 9.2.6, sentence by sentence. Slow, and
-//! written so that it can be checked against the text by eye. Strings are bytes, so that nothing is lost in decoding.
+//! A parser of whole event streams for tests: WHATWG HTML, sections 9.2.5 and 9.2.6, sentence by
+//! sentence. Slow, and written so that it can be checked against the text by eye. Strings are
+//! bytes, so that nothing is lost in decoding.
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
@@ -44,8 +45,8 @@ pub(crate) fn events(stream: &[u8]) -> Vec<Event> {
     effects(stream).into_iter().filter_map(event).collect()
 }
 
-/// "Lines must be separated by either a U+000D U+000A (CRLF) pair, a single U+000A (LF), or a single U+000D (CR)."
-/// The rest after the last of them is no line.
+/// "Lines must be separated by either a U+000D U+000A (CRLF) pair, a single U+000A (LF), or a
+/// single U+000D (CR)." The rest after the last of them is no line.
 fn whole_lines(stream: &[u8]) -> Vec<&[u8]> {
     let mut lines = Vec::new();
     let mut rest = stream;
