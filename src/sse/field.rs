@@ -6,18 +6,25 @@ use memchr::{memchr, memchr2};
 
 use super::{CR, Fields, LF};
 
-/// The kind of a line that is not blank, from all of it without its terminator, or from its first six bytes or more.
+/// The kind of a line that is not blank, from all of it without its terminator, or from its first
+/// six bytes or more.
 ///
 /// A line without a colon is a name with an empty value, the same as with a colon at its end.
 #[inline]
 pub(super) fn kind_of(line: &[u8]) -> Fields {
-    match line {
-        [b'd', b'a', b't', b'a', rest @ ..] => if_name_ends(rest, Fields::DATA),
-        [b'i', b'd', rest @ ..] => if_name_ends(rest, Fields::ID),
-        [b'e', b'v', b'e', b'n', b't', rest @ ..] => if_name_ends(rest, Fields::EVENT),
-        [b'r', b'e', b't', b'r', b'y', rest @ ..] => if_name_ends(rest, Fields::RETRY),
-        _ => Fields::OTHER,
+    if let Some(rest) = line.strip_prefix(b"data") {
+        return if_name_ends(rest, Fields::DATA);
     }
+    if let Some(rest) = line.strip_prefix(b"id") {
+        return if_name_ends(rest, Fields::ID);
+    }
+    if let Some(rest) = line.strip_prefix(b"event") {
+        return if_name_ends(rest, Fields::EVENT);
+    }
+    if let Some(rest) = line.strip_prefix(b"retry") {
+        return if_name_ends(rest, Fields::RETRY);
+    }
+    Fields::OTHER
 }
 
 #[inline]
@@ -25,8 +32,9 @@ fn if_name_ends(rest: &[u8], kind: Fields) -> Fields {
     if rest.first().is_none_or(|&byte| byte == b':') { kind } else { Fields::OTHER }
 }
 
-/// The lines of `raw`, which begins with a line: a whole frame after its [`lead`](super::Frame::lead), or some of its
-/// lines. Ends at a blank line, and before a line without its terminator.
+/// The lines of `raw`, which begins with a line: a whole frame after its
+/// [`lead`](super::Frame::lead), or some of its lines. Ends at a blank line, and before a line
+/// without its terminator.
 #[inline]
 pub fn lines(raw: &[u8]) -> Lines<'_> {
     lines_from(raw, 0)
@@ -82,7 +90,8 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// The value of an `id` line that clients take (section 9.2.6: one with a NUL is ignored, an empty one counts).
+    /// The value of an `id` line that clients take (section 9.2.6: one with a NUL is ignored, an
+    /// empty one counts).
     pub fn valid_id(self) -> Option<&'a [u8]> {
         match self {
             Self::Id(value) if memchr(0, value).is_none() => Some(value),
@@ -90,8 +99,8 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// The milliseconds of a `retry` line that clients take: ASCII digits only, at least one. A number above
-    /// `u64::MAX` counts as that, for it, too, says "a very long time".
+    /// The milliseconds of a `retry` line that clients take: ASCII digits only, at least one. A
+    /// number above `u64::MAX` counts as that, for it, too, says "a very long time".
     pub fn valid_retry(self) -> Option<u64> {
         match self {
             Self::Retry(value) => number(value),
@@ -130,7 +139,8 @@ impl<'a> Iterator for Lines<'a> {
 }
 
 impl<'a> Lines<'a> {
-    /// The value of the last valid `id` line: the last event ID that this frame sets, perhaps an empty one.
+    /// The value of the last valid `id` line: the last event ID that this frame sets, perhaps an
+    /// empty one.
     pub fn last_id(self) -> Option<&'a [u8]> {
         self.filter_map(|line| line.field.valid_id()).last()
     }
@@ -179,5 +189,61 @@ impl<'a> Iterator for Data<'a> {
             return Some(b"\n");
         }
         Some(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(raw: &str) -> Vec<Field<'_>> {
+        lines(raw.as_bytes()).map(|line| line.field).collect()
+    }
+
+    #[test]
+    fn one_space_after_the_colon_goes() {
+        use Field::{Comment, Data, Event, Id, Retry, Unknown};
+        assert_eq!(
+            fields("data: a\rdata:  b\ndata:c\r\ndata\n"),
+            [Data(b"a"), Data(b" b"), Data(b"c"), Data(b"")]
+        );
+        assert_eq!(fields("event: e\nid: 1:2\nretry:3\n"), [Event(b"e"), Id(b"1:2"), Retry(b"3")]);
+        assert_eq!(
+            fields(": data\nData: x\n data: x\ndata : x\n"),
+            [Comment, Unknown, Unknown, Unknown]
+        );
+    }
+
+    #[test]
+    fn a_walk_ends_at_a_blank_line_and_at_an_unfinished_one() {
+        assert_eq!(fields("data: a\n\ndata: b\n"), [Field::Data(b"a")]);
+        assert_eq!(fields("data: a\ndata: b"), [Field::Data(b"a")]);
+    }
+
+    #[test]
+    fn ranges_join_without_a_gap() {
+        let ranges: Vec<_> = lines(b"a\r\nb\rc\n\n").map(|line| line.range).collect();
+        assert_eq!(ranges, [0..3, 3..5, 5..7]);
+    }
+
+    #[test]
+    fn the_last_valid_id_counts() {
+        assert_eq!(lines(b"id: 1\nid: a\0\n").last_id(), Some(&b"1"[..]));
+        assert_eq!(lines(b"id: 1\nid\n").last_id(), Some(&b""[..]));
+        assert_eq!(lines(b"id: \0\ndata\n").last_id(), None);
+    }
+
+    #[test]
+    fn the_last_valid_retry_counts() {
+        assert_eq!(lines(b"retry: 20\nretry: 2s\nretry\nretry: -1\n").last_retry(), Some(20));
+        assert_eq!(lines(b"retry: 18446744073709551616\n").last_retry(), Some(u64::MAX));
+    }
+
+    #[test]
+    fn data_comes_joined_by_lf() {
+        let data = |raw: &'static [u8]| lines(raw).data().collect::<Vec<_>>().concat();
+        assert_eq!(data(b"data: a\nid: 1\ndata\ndata: b\n"), b"a\n\nb");
+        assert_eq!(data(b"data\n"), b"");
+        assert_eq!(lines(b"event: x\nevent: y\n").event_type(), Some(&b"y"[..]));
     }
 }

@@ -6,7 +6,8 @@ use super::{Lines, field};
 
 /// One whole frame: the bytes of a block up to and with its blank line.
 ///
-/// All positions but `end` are relative to the first byte of the raw frame, over all inputs that it was split into.
+/// All positions but `end` are relative to the first byte of the raw frame, over all inputs that it
+/// was split into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Frame {
@@ -14,15 +15,16 @@ pub struct Frame {
     pub end: usize,
     /// Raw length over all inputs, `lead` and blank line included.
     pub len: usize,
-    /// Leading raw bytes that are no part of the block and are left out: 3 for the byte order mark at the very start
-    /// of the stream, 1 for the LF of a CRLF whose CR already completed the frame before, else 0.
+    /// Leading raw bytes that are no part of the block and are left out: 3 for the byte order mark
+    /// at the very start of the stream, 1 for the LF of a CRLF whose CR already completed the frame
+    /// before, else 0.
     pub lead: usize,
     /// Where the blank line begins; `blank..len` is its terminator: LF, CR or CRLF.
     pub blank: usize,
     /// Which kinds of lines the block has.
     pub fields: Fields,
-    /// The only `id` line, with its terminator. `None` if there is no `id` line, and also if there are several
-    /// ([`Fields::SEVERAL_IDS`]): then walk the frame's [`lines`](Self::lines).
+    /// The only `id` line, with its terminator. `None` if there is no `id` line, and also if there
+    /// are several ([`Fields::SEVERAL_IDS`]): then walk the frame's [`lines`](Self::lines).
     pub id_line: Option<Span>,
     /// How the last line before the blank one ends. `None` if there is no line before it.
     pub ending: Option<LineEnding>,
@@ -43,8 +45,8 @@ impl Frame {
         }
     }
 
-    /// The lines of this frame, whose whole raw bytes (`len` of them, from the first byte on) are `raw`. Ranges of the
-    /// lines are positions in `raw`.
+    /// The lines of this frame, whose whole raw bytes (`len` of them, from the first byte on) are
+    /// `raw`. Ranges of the lines are positions in `raw`.
     #[inline]
     pub fn lines<'a>(&self, raw: &'a [u8]) -> Lines<'a> {
         field::lines_from(raw, self.lead)
@@ -56,7 +58,8 @@ impl Frame {
 pub enum BlockKind {
     /// It has a `data` line, perhaps an empty one: an event is dispatched.
     Event,
-    /// It has an `event` line but no `data`: by the specification nothing is dispatched, some clients do it anyway.
+    /// It has an `event` line but no `data`: by the specification nothing is dispatched, some
+    /// clients do it anyway.
     EventWithoutData,
     /// Only comments, `retry`, `id` and unknown fields: nothing is dispatched.
     Silent,

@@ -4,11 +4,12 @@ use memchr::memchr2;
 
 use super::{CR, LF};
 
-/// Tells the bytes of `id` lines from all others while a frame comes in pieces, holding back two bytes at most.
+/// Tells the bytes of `id` lines from all others while a frame comes in pieces, holding back two
+/// bytes at most.
 ///
-/// For a frame that outgrows a limit: push what was collected of it, after [`Scanner::lead`](super::Scanner::lead)
-/// bytes, then each further input up to the frame's blank line. Nothing is held back there, so that an `id` line of
-/// one's own can be put before it.
+/// For a frame that outgrows a limit: push what was collected of it, after
+/// [`Scanner::lead`](super::Scanner::lead) bytes, then each further input up to the frame's blank
+/// line. Nothing is held back there, so that an `id` line of one's own can be put before it.
 ///
 /// ```
 /// use tower_sse_resume::sse::{IdFilter, Piece, lines};
@@ -29,7 +30,8 @@ pub struct IdFilter {
     state: State,
 }
 
-/// Bytes that the filter has decided on, in order. The pieces of a kind, put together, are whole lines again.
+/// Bytes that the filter has decided on, in order. The pieces of a kind, put together, are whole
+/// lines again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Piece<'a> {
     /// Of a line that stays.
@@ -71,7 +73,8 @@ impl IdFilter {
         }
     }
 
-    /// Takes some of `raw`, whose first byte is `byte`: how many bytes, and what is decided by them.
+    /// Takes some of `raw`, whose first byte is `byte`: how many bytes, and what is decided by
+    /// them.
     fn step<'a>(&mut self, raw: &'a [u8], byte: u8) -> (usize, Piece<'a>) {
         let name: &'static [u8] = b"id";
         match self.state {
@@ -107,5 +110,39 @@ impl IdFilter {
 impl<'a> Piece<'a> {
     fn new(id: bool, bytes: &'a [u8]) -> Self {
         if id { Self::Id(bytes) } else { Self::Keep(bytes) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What stays of a frame in pieces, and its `id` lines.
+    fn filter(pieces: &[&str]) -> (String, String) {
+        let (mut kept, mut ids) = (Vec::new(), Vec::new());
+        let mut filter = IdFilter::new();
+        for piece in pieces {
+            filter.push(piece.as_bytes(), |piece| match piece {
+                Piece::Keep(bytes) => kept.extend_from_slice(bytes),
+                Piece::Id(bytes) => ids.extend_from_slice(bytes),
+            });
+        }
+        (String::from_utf8(kept).unwrap(), String::from_utf8(ids).unwrap())
+    }
+
+    #[test]
+    fn id_lines_go_with_their_line_endings() {
+        let frame = "id\r\ndata: id: 1\rid: 2\ridea: x\nid: 3\n";
+        let expected = ("data: id: 1\ridea: x\n".to_owned(), "id\r\nid: 2\rid: 3\n".to_owned());
+        assert_eq!(filter(&[frame]), expected);
+        assert_eq!(filter(&frame.split("").collect::<Vec<_>>()), expected);
+    }
+
+    #[test]
+    fn only_what_may_become_an_id_line_is_held_back() {
+        assert_eq!(filter(&["data: a"]).0, "data: a");
+        assert_eq!(filter(&["data: a\nid"]).0, "data: a\n");
+        assert_eq!(filter(&["data: a\nide"]).0, "data: a\nide");
+        assert_eq!(filter(&["id: 1"]).1, "id: 1");
     }
 }

@@ -1,8 +1,9 @@
-//! The event stream format of WHATWG HTML, section 9.2: bytes to frames and back. Pure: no I/O, no clock.
+//! The event stream format of WHATWG HTML, section 9.2: bytes to frames and back. Pure: no I/O, no
+//! clock.
 //!
-//! A [`Scanner`] finds where each frame ends and what kinds of lines it has, without decoding anything and over inputs
-//! that are cut anywhere. [`lines`] then walks the fields of a whole frame, and [`IdFilter`] takes the `id` lines out
-//! of one that is too large to hold.
+//! A [`Scanner`] finds where each frame ends and what kinds of lines it has, without decoding
+//! anything and over inputs that are cut anywhere. [`lines`] then walks the fields of a whole
+//! frame, and [`IdFilter`] takes the `id` lines out of one that is too large to hold.
 //!
 //! ```
 //! use tower_sse_resume::sse::{BlockKind, Scanner};
@@ -26,6 +27,7 @@ pub(crate) mod encode;
 mod field;
 mod frame;
 mod id_filter;
+mod line_end;
 mod scanner;
 
 pub use field::{Data, Field, Line, Lines, lines};

@@ -1,21 +1,25 @@
 //! Finds frames in an event stream that comes in pieces (section 9.2.5, "parsing an event stream").
 
-use memchr::memchr2;
+use super::{
+    CR, Fields, Frame, LF, LineEnding, Span,
+    field::kind_of,
+    line_end::{line_end, terminator},
+};
 
-use super::{CR, Fields, Frame, LF, LineEnding, Span, field::kind_of};
-
-/// U+FEFF in UTF-8: one is ignored at the very start of a stream, anywhere else it is ordinary bytes.
+/// U+FEFF in UTF-8: one is ignored at the very start of a stream, anywhere else it is ordinary
+/// bytes.
 const BOM: [u8; 3] = *b"\xEF\xBB\xBF";
 
 /// As many bytes of a line as tell its kind: the longest known name and a colon.
 const HEAD: usize = 6;
 
-/// Finds the frames of one event stream. Holds none of its bytes, only what is known about the unfinished frame.
+/// Finds the frames of one event stream. Holds none of its bytes, only what is known about the
+/// unfinished frame.
 ///
-/// Any bytes are a valid event stream: there are no errors, and invalid UTF-8 passes. A frame whose blank line is a
-/// lone CR at the end of an input is complete at once; if an LF then begins the next input, it is left out as the
-/// [`lead`](Frame::lead) of the next frame. A frame that is unfinished when the stream ends is never returned, as
-/// clients drop it too.
+/// Any bytes are a valid event stream: there are no errors, and invalid UTF-8 passes. A frame whose
+/// blank line is a lone CR at the end of an input is complete at once; if an LF then begins the
+/// next input, it is left out as the [`lead`](Frame::lead) of the next frame. A frame that is
+/// unfinished when the stream ends is never returned, as clients drop it too.
 ///
 /// Panics: never.
 #[derive(Clone, Debug)]
@@ -23,7 +27,8 @@ pub struct Scanner {
     /// Raw bytes of the unfinished frame in earlier inputs.
     len: usize,
     open: Open,
-    /// The first bytes of the unfinished line, then colons: a line without a colon is one with a colon at its end.
+    /// The first bytes of the unfinished line, then colons: a line without a colon is one with a
+    /// colon at its end.
     head: [u8; HEAD],
     carry: Carry,
 }
@@ -37,8 +42,10 @@ enum Carry {
     Nothing,
     /// Between two frames, and the last byte was a CR.
     FrameCr,
-    /// Within a frame.
+    /// Within a frame: at the start of a line, or within its first bytes.
     Frame,
+    /// Within a line that is past its first bytes.
+    Line,
     /// Within a frame after a line that is not blank, and the last byte was a CR.
     LineCr,
 }
@@ -68,26 +75,35 @@ impl Scanner {
         Self { len: 0, open, head: [b':'; HEAD], carry: Carry::Start }
     }
 
-    /// Scans on, and returns the first frame that ends within `input`: call again with `&input[frame.end..]`.
+    /// Scans on, and returns the first frame that ends within `input`: call again with
+    /// `&input[frame.end..]`.
     ///
-    /// `None`: all of `input` belongs to an unfinished frame; call again with the bytes that follow.
+    /// `None`: all of `input` belongs to an unfinished frame; call again with the bytes that
+    /// follow.
     #[inline]
     pub fn scan(&mut self, input: &[u8]) -> Option<Frame> {
-        if self.carry == Carry::Nothing {
-            self.lines(input, 0, 0, Open::default())
-        } else {
-            self.resume(input)
+        match self.carry {
+            Carry::Nothing => self.lines(input, 0, 0, Open::default()),
+            Carry::Line => {
+                if let Some(end) = line_end(input) {
+                    return self.end_line(input, end);
+                }
+                self.len += input.len();
+                None
+            }
+            _ => self.resume(input),
         }
     }
 
-    /// How many raw bytes of the unfinished frame have come so far, its [`lead`](Self::lead) included.
+    /// How many raw bytes of the unfinished frame have come so far, its [`lead`](Self::lead)
+    /// included.
     #[inline]
     pub fn unfinished(&self) -> usize {
         self.len
     }
 
-    /// How many of the [`unfinished`](Self::unfinished) bytes are to be left out; see [`Frame::lead`]. Settled as soon
-    /// as three bytes have come.
+    /// How many of the [`unfinished`](Self::unfinished) bytes are to be left out; see
+    /// [`Frame::lead`]. Settled as soon as three bytes have come.
     #[inline]
     pub fn lead(&self) -> usize {
         usize::from(self.open.lead)
@@ -99,35 +115,55 @@ impl Scanner {
         self.open.fields
     }
 
-    /// Goes on where the input before ended, if that was not just between two frames.
+    /// Goes on where the input before ended, in the less common cases.
     #[inline(never)]
     fn resume(&mut self, input: &[u8]) -> Option<Frame> {
         let &first = input.first()?;
-        let mut at = 0;
         match self.carry {
-            Carry::Start => at = self.byte_order_mark(input)?,
+            Carry::Start => {
+                let at = self.byte_order_mark(input)?;
+                if at > 0 || self.len == 0 {
+                    return self.lines_on(input, at);
+                }
+            }
             Carry::FrameCr if first == LF => {
                 (self.open.lead, self.open.line) = (1, 1);
-                at = 1;
+                return self.lines_on(input, 1);
             }
             Carry::LineCr if first == LF => {
                 self.open.end_with_lf();
-                at = 1;
+                return self.lines_on(input, 1);
             }
-            Carry::LineCr | Carry::FrameCr | Carry::Frame | Carry::Nothing => {}
+            _ if self.len == self.open.line => return self.lines_on(input, 0),
+            _ => {}
         }
-        let (base, mut open) = (self.len, self.open);
-        if base + at > open.line {
-            // `at` is 0 here: what may be skipped above is never within a line.
-            let end = memchr2(LF, CR, input);
-            self.extend_head(base - open.line, &input[..end.unwrap_or(input.len())]);
-            let Some(end) = end else {
-                self.len += input.len();
+        let end = line_end(input);
+        let begun = self.len - self.open.line;
+        self.extend_head(begun, &input[..end.unwrap_or(input.len())]);
+        let Some(end) = end else {
+            self.len += input.len();
+            if self.len - self.open.line >= HEAD {
+                self.carry = Carry::Line;
+            } else {
                 self.carry = Carry::Frame;
-                return None;
-            };
-            at = open.end_line(kind_of(&self.head), input, end, base);
-        }
+            }
+            return None;
+        };
+        self.end_line(input, end)
+    }
+
+    /// The unfinished line ends at `end`.
+    fn end_line(&mut self, input: &[u8], end: usize) -> Option<Frame> {
+        let next = end + terminator(&input[end..]);
+        self.open.add(kind_of(&self.head), self.open.line, self.len + next);
+        self.open.ending = ending(&input[..next]).or(Some(LineEnding::Lf));
+        self.lines_on(input, next)
+    }
+
+    /// Goes on within the unfinished frame from `at`, where a line begins.
+    #[inline(never)]
+    fn lines_on(&mut self, input: &[u8], at: usize) -> Option<Frame> {
+        let (base, open) = (self.len, self.open);
         (self.len, self.open, self.carry) = (0, Open::default(), Carry::Nothing);
         self.lines(input, at, base, open)
     }
@@ -148,40 +184,48 @@ impl Scanner {
         Some(come)
     }
 
-    /// Walks whole lines from `at`, where one begins, to the end of the frame or of `input`. The first byte of `input`
-    /// is at `base` in the raw frame.
+    /// Walks whole lines from `at`, where one begins, to the end of the frame or of `input`. The
+    /// first byte of `input` is at `base` in the raw frame.
     #[inline]
     fn lines(&mut self, input: &[u8], mut at: usize, base: usize, mut open: Open) -> Option<Frame> {
         loop {
             let rest = &input[at..];
-            match rest {
-                [LF, ..] => return Some(open.frame(base + at, at + 1, base)),
-                [CR, LF, ..] => return Some(open.frame(base + at, at + 2, base)),
-                [CR, after @ ..] => {
-                    if after.is_empty() {
-                        self.carry = Carry::FrameCr;
-                    }
-                    return Some(open.frame(base + at, at + 1, base));
+            if let [LF | CR, ..] = rest {
+                let end = at + terminator(rest);
+                if rest == [CR] {
+                    self.carry = Carry::FrameCr;
                 }
-                _ => {}
+                open.ending = ending(&input[..at]).or(open.ending);
+                return Some(open.frame(base + at, end, base));
             }
-            let Some(len) = memchr2(LF, CR, rest) else {
+            let Some(len) = line_end(rest) else {
                 self.keep(input, at, base, open);
                 return None;
             };
-            at = open.end_line(kind_of(&rest[..len]), input, at + len, base);
+            let next = at + len + terminator(&rest[len..]);
+            open.add(kind_of(&rest[..len]), base + at, base + next);
+            at = next;
         }
     }
 
     /// The input ends within a frame, in the line from `at` on.
+    #[inline]
     fn keep(&mut self, input: &[u8], at: usize, base: usize, open: Open) {
+        if base + input.len() == 0 {
+            return;
+        }
+        let (whole, rest) = input.split_at(at);
         self.len = base + input.len();
-        self.open = open;
+        self.open = Open { line: base + at, ending: ending(whole).or(open.ending), ..open };
+        if let Some(head) = rest.first_chunk() {
+            self.head = *head;
+            self.carry = Carry::Line;
+            return;
+        }
         self.head = [b':'; HEAD];
-        self.extend_head(0, &input[at..]);
-        self.carry = match open.ending {
-            _ if self.len == 0 => Carry::Nothing,
-            Some(LineEnding::Cr) if at == input.len() => Carry::LineCr,
+        self.extend_head(0, rest);
+        self.carry = match self.open.ending {
+            Some(LineEnding::Cr) if rest.is_empty() => Carry::LineCr,
             _ => Carry::Frame,
         };
     }
@@ -193,25 +237,28 @@ impl Scanner {
     }
 }
 
+/// How the last line of `lines` ends; `None` if that is for earlier inputs to tell.
+#[inline]
+fn ending(lines: &[u8]) -> Option<LineEnding> {
+    match lines {
+        [.., CR, LF] => Some(LineEnding::CrLf),
+        [.., CR] => Some(LineEnding::Cr),
+        [_, .., LF] => Some(LineEnding::Lf),
+        _ => None,
+    }
+}
+
 impl Open {
-    /// Takes in the line that ends at `end` in `input`: its terminator lies there. Returns where the next one begins.
+    /// Takes in a whole line that is not blank.
     #[inline]
-    fn end_line(&mut self, kind: Fields, input: &[u8], end: usize, base: usize) -> usize {
-        let (ending, next) = match &input[end..] {
-            [CR, LF, ..] => (LineEnding::CrLf, end + 2),
-            [CR, ..] => (LineEnding::Cr, end + 1),
-            _ => (LineEnding::Lf, end + 1),
-        };
+    fn add(&mut self, kind: Fields, start: usize, end: usize) {
         if kind == Fields::ID {
             if self.fields.contains(Fields::ID) {
                 self.fields |= Fields::SEVERAL_IDS;
             }
-            self.id = (self.line, base + next);
+            self.id = (start, end);
         }
         self.fields |= kind;
-        self.ending = Some(ending);
-        self.line = base + next;
-        next
     }
 
     /// The CR that ended the line before was the first half of a CRLF.
@@ -236,5 +283,148 @@ impl Open {
             id_line: only_id.then_some(Span { start: self.id.0, end: self.id.1 }),
             ending: self.ending,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sse::BlockKind;
+
+    /// All frames of a stream in pieces.
+    fn scan(pieces: &[&str]) -> Vec<Frame> {
+        let mut scanner = Scanner::new();
+        let mut frames = Vec::new();
+        for piece in pieces {
+            let mut input = piece.as_bytes();
+            while let Some(frame) = scanner.scan(input) {
+                input = &input[frame.end..];
+                frames.push(frame);
+            }
+        }
+        frames
+    }
+
+    fn kinds(pieces: &[&str]) -> Vec<BlockKind> {
+        scan(pieces).iter().map(Frame::kind).collect()
+    }
+
+    #[test]
+    fn a_scanner_is_small() {
+        assert!(size_of::<Scanner>() <= 48);
+    }
+
+    #[test]
+    fn a_frame_ends_with_its_blank_line() {
+        let frame = scan(&["event: a\r\nid: 1\r\ndata: x\r\n\r\ndata: y"])[0];
+        assert_eq!((frame.end, frame.len, frame.lead, frame.blank), (28, 28, 0, 26));
+        assert_eq!(frame.fields, Fields::EVENT | Fields::ID | Fields::DATA);
+        assert_eq!(frame.id_line, Some(Span { start: 10, end: 17 }));
+        assert_eq!(frame.ending, Some(LineEnding::CrLf));
+    }
+
+    #[test]
+    fn blocks_are_told_by_what_they_dispatch() {
+        use BlockKind::{Blank, Event, EventWithoutData, Silent};
+        assert_eq!(
+            kinds(&["data\n\n", "event\n\n", "id: 1\n\n"]),
+            [Event, EventWithoutData, Silent]
+        );
+        assert_eq!(
+            kinds(&[": c\n\n", "retry: 1\n\n", "x\n\n", "\n"]),
+            [Silent, Silent, Silent, Blank]
+        );
+    }
+
+    #[test]
+    fn a_frame_that_ends_in_a_lone_cr_is_complete_at_once() {
+        let frames = scan(&["data: x\r\r", "data: y\r\r"]);
+        assert_eq!(
+            (frames[0].len, frames[0].blank, frames[0].ending),
+            (9, 8, Some(LineEnding::Cr))
+        );
+        assert_eq!((frames[1].len, frames[1].lead), (9, 0));
+    }
+
+    #[test]
+    fn the_lf_of_a_blank_line_that_was_complete_without_it_is_a_lead() {
+        let frames = scan(&["data: x\r\n\r", "\ndata: y\r\n\r\n"]);
+        assert_eq!((frames[0].end, frames[0].blank), (10, 9));
+        assert_eq!((frames[1].lead, frames[1].len, frames[1].blank), (1, 12, 10));
+    }
+
+    #[test]
+    fn such_an_lf_alone_stays_pending_and_is_no_blank_line() {
+        let mut scanner = Scanner::new();
+        assert!(scanner.scan(b"data: x\r\n\r").is_some());
+        assert!(scanner.scan(b"").is_none());
+        assert!(scanner.scan(b"\n").is_none());
+        assert_eq!((scanner.unfinished(), scanner.lead()), (1, 1));
+        let frame = scanner.scan(b"\r\n").unwrap();
+        assert_eq!((frame.lead, frame.blank, frame.len, frame.kind()), (1, 1, 3, BlockKind::Blank));
+    }
+
+    #[test]
+    fn the_lf_after_a_cr_that_ended_an_input_belongs_to_that_line() {
+        let frame = scan(&["data: x\nid: 7\r", "\n", "\n"])[0];
+        assert_eq!((frame.len, frame.blank, frame.end), (16, 15, 1));
+        assert_eq!(frame.id_line, Some(Span { start: 8, end: 15 }));
+        assert_eq!(frame.ending, Some(LineEnding::CrLf));
+    }
+
+    #[test]
+    fn no_lf_after_a_cr_that_ended_an_input_is_a_lone_cr() {
+        let frame = scan(&["id: 7\r", "data: x\r", "\r"])[0];
+        assert_eq!(frame.id_line, Some(Span { start: 0, end: 6 }));
+        assert_eq!((frame.blank, frame.ending), (14, Some(LineEnding::Cr)));
+    }
+
+    #[test]
+    fn a_byte_order_mark_at_the_start_is_a_lead_however_it_is_cut() {
+        for cut in 1..4 {
+            let mut scanner = Scanner::new();
+            let (first, second) = b"\xEF\xBB\xBFdata\n\n".split_at(cut);
+            assert!(scanner.scan(first).is_none());
+            assert_eq!(scanner.unfinished(), cut);
+            let frame = scanner.scan(second).unwrap();
+            assert_eq!((frame.lead, frame.len, frame.kind()), (3, 9, BlockKind::Event));
+        }
+    }
+
+    #[test]
+    fn half_a_byte_order_mark_is_the_start_of_a_name() {
+        let mut scanner = Scanner::new();
+        assert!(scanner.scan(b"\xEF").is_none());
+        let frame = scanner.scan(b"\xBBdata\n\n").unwrap();
+        assert_eq!((frame.lead, frame.fields), (0, Fields::OTHER));
+    }
+
+    #[test]
+    fn a_field_is_told_however_its_name_is_cut() {
+        let lines = [
+            ("data", Fields::DATA),
+            ("event: x", Fields::EVENT),
+            ("id", Fields::ID),
+            ("retry:1", Fields::RETRY),
+            (":data", Fields::OTHER),
+            ("dat: x", Fields::OTHER),
+            ("retry1: x", Fields::OTHER),
+        ];
+        for (line, fields) in lines {
+            let block = format!("{line}\n\n");
+            for cut in 0..block.len() {
+                let (first, second) = block.split_at(cut);
+                assert_eq!(scan(&[first, second])[0].fields, fields, "{first} | {second}");
+                let bytes: Vec<&str> = block.split("").collect();
+                assert_eq!(scan(&bytes)[0].fields, fields, "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn several_id_lines_are_flagged() {
+        let frame = scan(&["id: 1\nid\ndata\n\n"])[0];
+        assert!(frame.fields.contains(Fields::ID | Fields::SEVERAL_IDS));
+        assert_eq!(frame.id_line, None);
     }
 }
