@@ -8,6 +8,8 @@ use crate::config::{Config, Priming};
 use crate::query;
 use crate::resume::event_id::{self, EventId, Parsed};
 use crate::resume::keys::Keys;
+use crate::resume::position::Position;
+use crate::stream::Stream;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
@@ -70,6 +72,13 @@ pub(crate) fn set_inner_id(headers: &mut HeaderMap, id: &[u8]) {
         _ => {
             headers.remove(LAST_EVENT_ID);
         }
+    }
+}
+
+/// Puts a position back that was taken out, to decide on it once more.
+pub(crate) fn put_back(headers: &mut HeaderMap, stream: &Stream, position: Position) {
+    if let Ok(value) = HeaderValue::from_str(&stream.id_of(position)) {
+        headers.insert(LAST_EVENT_ID, value);
     }
 }
 

@@ -272,7 +272,7 @@ fn gap_signal(stream: &Stream, gap: &Gap, position: Position) -> Bytes {
     let mut out = BytesMut::new();
     let id = stream.id_of(position);
     match &stream.config.gap_signal {
-        GapSignal::Event(name) => encode::gap_signal(&mut out, name, gap, &id),
+        GapSignal::Event(name) => encode::gap_signal(&mut out, name, &GapData::of(gap), &id),
         GapSignal::Closure(encode) => encode::custom_gap_signal(&mut out, &encode(gap), &id),
     }
     out.freeze()

@@ -9,6 +9,7 @@ use http::{HeaderName, Method};
 use crate::observer::Observer;
 use crate::resume::event_id::Marker;
 use crate::resume::{Gap, Retention};
+use crate::sse::encode::EventName;
 
 /// Where event IDs come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -234,7 +235,7 @@ pub(crate) enum OwnerSource {
 /// How a gap is told.
 #[derive(Clone)]
 pub(crate) enum GapSignal {
-    Event(String),
+    Event(EventName),
     Closure(GapEncoder),
 }
 
@@ -297,7 +298,7 @@ impl Default for Config {
             owner: OwnerSource::Authorization,
             authorize_resume: None,
             keep_headers: Vec::new(),
-            gap_signal: GapSignal::Event(String::from("resume-gap")),
+            gap_signal: GapSignal::Event(EventName::RESUME_GAP),
             retry: None,
             jitter: 0.25,
             max_connection_age: None,

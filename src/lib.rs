@@ -4,8 +4,35 @@
 
 pub mod sse;
 
+mod answer;
+mod ask;
+mod binding;
+mod body;
+mod config;
+mod cors;
+mod driver;
+mod error;
+mod future;
+mod handle;
+mod layer;
+mod log;
+mod observer;
+mod query;
+mod registry;
 mod resume;
+mod resumed;
+mod service;
+mod stream;
+mod takeover;
+mod wrap;
 
-pub use resume::event_id::{InvalidMarker, Marker};
-pub use resume::gap::{Gap, GapReason};
+pub use body::ResumeBody;
+pub use config::{EventIds, Limits, Linger, OnFinished, OnMissing, Priming, SlowReader, StartAt};
+pub use error::{ResumeError, ResumeErrorKind};
+pub use future::ResponseFuture;
+pub use handle::{LayerHandle, Stats, StreamHandle, StreamId};
+pub use layer::SseResumeLayer;
+pub use observer::Observation;
+pub use resume::{Gap, GapReason, InvalidMarker, Marker, Retention};
+pub use service::SseResume;
 pub use sse::encode::InvalidEventName;

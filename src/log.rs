@@ -15,7 +15,7 @@ pub(crate) use tail::{Follower, Taken};
 
 use crate::config::Rules;
 use crate::observer::Observation;
-use crate::resume::event_id::IdLine;
+use crate::resume::event_id::{self, IdLine};
 use crate::resume::keys::Keys;
 use crate::resume::seam::{Seam, Verdict};
 use crate::resume::GapReason;
@@ -52,6 +52,8 @@ pub(crate) struct Log {
     /// The newest generation that begins with a gap, 0 if none: readers compare it with what they were told.
     last_gap: u32,
     gave_ids: bool,
+    /// Whether the inner service gave an ID, perhaps an empty one, since its last event.
+    has_own_id: bool,
     skipped: u64,
     oversized: bool,
     oversize: Option<Box<Oversize>>,
@@ -104,6 +106,7 @@ impl Log {
             retry: None,
             last_gap: 0,
             gave_ids: !inner_id.is_empty(),
+            has_own_id: false,
             skipped: 0,
             oversized: false,
             oversize: None,
@@ -285,7 +288,7 @@ impl Log {
     /// Copies what has come now of a whole frame, without its blank line. Parts that came before are there already.
     #[inline]
     fn copy(&mut self, this: &[u8], frame: &Frame) {
-        self.out.reserve(frame.end + self.id_line.len_max());
+        self.out.reserve(frame.end + IdLine::LINE_LEN_MAX);
         let blank = frame.end - (frame.len - frame.blank);
         self.out.extend_from_slice(&this[..blank]);
         if frame.fields.contains(Fields::ID) {
@@ -323,6 +326,7 @@ impl Log {
 
     fn set_inner_id(&mut self, id: Vec<u8>) {
         self.gave_ids |= !id.is_empty();
+        self.has_own_id = true;
         self.inner_id = id;
     }
 
@@ -368,15 +372,16 @@ impl Log {
     fn is_resent(&mut self, keys: &Keys) -> bool {
         let Some(seam) = &mut self.seam else { return false };
         let hash = content_hash(&self.out[self.complete..], keys);
-        match seam.observe(embed(&self.inner_id), hash) {
-            Verdict::Skip => return true,
-            Verdict::Send => {}
-            Verdict::SendAfterGap => self.tell_gap(GapReason::Diverged),
-        }
-        if seam_is_over(self.seam.as_deref()) {
+        let own_id = self.has_own_id.then_some(&*self.inner_id);
+        let verdict = seam.observe(own_id, hash);
+        self.has_own_id = false;
+        if seam.is_over() {
             self.seam = None;
         }
-        false
+        if let Verdict::SendAfterGap(reason) = verdict {
+            self.tell_gap(reason);
+        }
+        verdict == Verdict::Skip
     }
 
     fn tell_gap(&mut self, reason: GapReason) {
@@ -433,6 +438,7 @@ impl Log {
         self.out = BytesMut::new();
         self.out_bytes = 0;
         self.complete = 0;
+        self.has_own_id = false;
         self.seam = None;
         self.oversize = None;
     }
@@ -484,10 +490,10 @@ impl Log {
     /// The window for a takeover: what is retained, as inner ID and content.
     pub(crate) fn seam(&self, keys: &Keys) -> Seam {
         let events = self.history.frames().map(|(_, frame)| {
-            let id = lines(frame).last_id().and_then(|id| crate::resume::event_id::embedded_inner(id));
+            let id = lines(frame).last_id().and_then(event_id::embedded).unwrap_or_default();
             (id, content_hash(frame, keys))
         });
-        Seam::new(events, embed(&self.inner_id))
+        Seam::new(events, &self.inner_id)
     }
 }
 

@@ -222,6 +222,12 @@ impl Stream {
         self.lock().claim()
     }
 
+    /// Whether somebody goes on with the stream, and it has nothing after `position` before that is decided.
+    pub(crate) fn waits_for_takeover(&self, position: Position) -> bool {
+        let state = self.lock();
+        state.is_undecided() && state.log.last() == position.offset
+    }
+
     /// Whether a takeover is claimed; if so, `waker` is woken when that is decided.
     pub(crate) fn is_claimed(&self, waker: &Waker) -> bool {
         self.lock().is_claimed(waker)

@@ -1,7 +1,7 @@
 //! The keys of a layer, and the three keyed hashes made with them.
 
 use std::fmt;
-use std::hash::Hasher;
+use std::hash::{BuildHasher, Hasher, RandomState};
 
 use siphasher::sip::{SipHasher13, SipHasher24};
 use siphasher::sip128::{Hasher128, SipHasher24 as SipHasher128};
@@ -27,6 +27,15 @@ impl Keys {
         let mut secret = [0; 32];
         getrandom::fill(&mut secret)?;
         Ok(Self::new(&secret))
+    }
+
+    /// Keys from the seeds of the standard library's hash maps, where there are no random bytes to be had.
+    pub(crate) fn from_hasher() -> Self {
+        let mut secret = [0; 32];
+        for part in secret.chunks_mut(8) {
+            part.copy_from_slice(&RandomState::new().build_hasher().finish().to_le_bytes());
+        }
+        Self::new(&secret)
     }
 
     /// The MAC of a token's random part: the first half of its SipHash-2-4.

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::fmt::{self, Write as _};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 /// A comment without text: keeps a connection alive, and keeps a byte order mark from being first.
 pub(crate) const COMMENT_LINE: &[u8] = b":\n";
@@ -63,6 +63,24 @@ pub(crate) fn gap_signal(out: &mut BytesMut, name: &EventName, data: &GapData<'_
         r#"{{"requested":{requested},"resumed":{resumed},"missed":{missed},"reason":"{reason}"}}"#
     );
     append(out, format_args!("event: {}\ndata: {json}\nid: {id}\n\n", name.as_str()));
+}
+
+/// Appends a gap signal of somebody else's making: `lines` of a block, to which our `id` is added.
+///
+/// Lines that would end the block, and `id` lines, are left out: they would break what follows.
+pub(crate) fn custom_gap_signal(out: &mut BytesMut, lines: &str, id: &str) {
+    let is_legal = |line: &&str| !line.is_empty() && *line != "id" && !line.starts_with("id:");
+    for line in lines.split(['\r', '\n']).filter(is_legal) {
+        append(out, format_args!("{line}\n"));
+    }
+    priming(out, id);
+}
+
+/// The line that sets the client's reconnection time.
+pub(crate) fn retry(milliseconds: u64) -> Bytes {
+    let mut out = BytesMut::new();
+    retry_line(&mut out, milliseconds);
+    out.freeze()
 }
 
 /// Appends a frame that only sets the client's last event ID.

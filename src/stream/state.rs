@@ -523,6 +523,11 @@ impl State {
         free
     }
 
+    /// Whether a takeover is claimed.
+    pub(super) fn is_undecided(&self) -> bool {
+        matches!(self.producer, Producer::Claimed(_))
+    }
+
     /// Whether a takeover is claimed; if so, `waker` is woken when that is decided.
     pub(super) fn is_claimed(&mut self, waker: &Waker) -> bool {
         match &mut self.producer {

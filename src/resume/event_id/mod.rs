@@ -74,6 +74,12 @@ fn parse_rest(rest: &[u8], keys: &Keys) -> Option<EventId> {
     })
 }
 
+/// The inner service's ID that one of our own IDs embeds.
+pub(crate) fn embedded(id: &[u8]) -> Option<Vec<u8>> {
+    let text = id.splitn(5, |byte| *byte == b'.').nth(4)?;
+    Inner::decode(text).map(|inner| inner.as_bytes().to_vec())
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::collection::vec;

@@ -1,0 +1,282 @@
+//! The layer: its configuration, one method a knob.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::request::Parts;
+use http::{HeaderName, Method};
+use tower_layer::Layer;
+
+use crate::config::{
+    Config, EventIds, GapSignal, Limits, Linger, OnFinished, OnMissing, OwnerSource, Priming, SessionSource,
+    SlowReader,
+};
+use crate::handle::{LayerHandle, StreamId};
+use crate::observer::Observation;
+use crate::registry::Registry;
+use crate::resume::keys::Keys;
+use crate::resume::{Gap, Marker, Retention};
+use crate::service::SseResume;
+use crate::sse::encode::{EventName, InvalidEventName};
+
+/// A layer that makes the event streams of any HTTP service resumable.
+///
+/// ```
+/// use tower_sse_resume::SseResumeLayer;
+///
+/// let layer = SseResumeLayer::new();
+/// ```
+#[derive(Clone)]
+pub struct SseResumeLayer {
+    config: Arc<Config>,
+    shared: Arc<Shared>,
+}
+
+/// What all services of a layer share, and let go of together.
+pub(crate) struct Shared {
+    pub(crate) registry: Arc<Registry>,
+}
+
+impl Drop for Shared {
+    /// Nobody can come back any more.
+    fn drop(&mut self) {
+        self.registry.forget_all();
+    }
+}
+
+impl SseResumeLayer {
+    /// A layer with the defaults that each method names, and with keys of this process alone.
+    pub fn new() -> Self {
+        Self::with_keys(Keys::random().unwrap_or_else(|_| Keys::from_hasher()))
+    }
+
+    fn with_keys(keys: Keys) -> Self {
+        let registry = Arc::new(Registry::new(keys));
+        Self { config: Arc::default(), shared: Arc::new(Shared { registry }) }
+    }
+
+    fn set(mut self, set: impl FnOnce(&mut Config)) -> Self {
+        set(Arc::make_mut(&mut self.config));
+        self
+    }
+
+    /// A view for operators. It sees all services that this layer, or a clone of it, makes.
+    pub fn handle(&self) -> LayerHandle {
+        LayerHandle { registry: Arc::clone(&self.shared.registry), config: Arc::clone(&self.config) }
+    }
+
+    /// The secret that event IDs are signed with, so that IDs outlive this process and instances know each other's.
+    /// Default: random for each layer.
+    ///
+    /// Set it before a [`handle`](Self::handle) is taken and before services are made: what was given out before has
+    /// other keys.
+    #[must_use]
+    pub fn secret(self, secret: [u8; 32]) -> Self {
+        let fresh = Self::with_keys(Keys::new(&secret));
+        Self { config: self.config, ..fresh }
+    }
+
+    /// How much of each stream is kept. Default: 1,000 events, 1 MiB, 300 seconds.
+    #[must_use]
+    pub fn retention(self, retention: Retention) -> Self {
+        self.set(|config| config.rules.retention = retention)
+    }
+
+    /// How much of everything there may be. Default: see [`Limits`].
+    #[must_use]
+    pub fn limits(self, limits: Limits) -> Self {
+        self.set(|config| {
+            config.rules.frame_limit = limits.frame;
+            config.limits = limits;
+        })
+    }
+
+    /// How long an inner body is read on after its last client left. Default: 30 seconds.
+    #[must_use]
+    pub fn linger(self, linger: impl Into<Linger>) -> Self {
+        let linger = linger.into();
+        self.set(|config| config.linger = linger)
+    }
+
+    /// Whether events that nobody has read yet are evicted rather than the inner body held back, while a client is
+    /// slow or away. Default: `false`.
+    #[must_use]
+    pub fn read_on(self, read_on: bool) -> Self {
+        self.set(|config| config.read_on = read_on)
+    }
+
+    /// Where event IDs come from. Default: [`EventIds::Assign`].
+    #[must_use]
+    pub fn event_ids(self, ids: EventIds) -> Self {
+        self.set(|config| config.rules.ids = ids)
+    }
+
+    /// What our event IDs begin with. Default: `r1`. Layers with different markers can be stacked.
+    #[must_use]
+    pub fn marker(self, marker: Marker) -> Self {
+        self.set(|config| config.marker = marker)
+    }
+
+    /// Whether responses begin with an `id`-only frame. Default: [`Priming::Auto`].
+    #[must_use]
+    pub fn priming(self, priming: Priming) -> Self {
+        self.set(|config| config.priming = priming)
+    }
+
+    /// What a client gets that comes back for events which cannot be found. Default: [`OnMissing::Signal`].
+    #[must_use]
+    pub fn on_missing(self, on_missing: OnMissing) -> Self {
+        self.set(|config| config.on_missing = on_missing)
+    }
+
+    /// What a client gets that comes back after the end. Default: [`OnFinished::Forward`].
+    #[must_use]
+    pub fn on_finished(self, on_finished: OnFinished) -> Self {
+        self.set(|config| config.on_finished = on_finished)
+    }
+
+    /// What happens to a reader that falls behind the history while others keep up. Default: [`SlowReader::Signal`].
+    #[must_use]
+    pub fn slow_reader(self, slow_reader: SlowReader) -> Self {
+        self.set(|config| config.slow_reader = slow_reader)
+    }
+
+    /// The methods whose responses are wrapped. Default: `GET`.
+    #[must_use]
+    pub fn methods(self, methods: impl IntoIterator<Item = Method>) -> Self {
+        self.set(|config| config.methods = methods.into_iter().collect())
+    }
+
+    /// A query parameter that may carry the position; the header wins. Default: none.
+    #[must_use]
+    pub fn last_event_id_query(self, name: impl Into<String>) -> Self {
+        self.set(|config| config.query = Some(name.into()))
+    }
+
+    /// The header that names the session of a request, or of the response that begins one. Default: none.
+    #[must_use]
+    pub fn session_header(self, name: HeaderName) -> Self {
+        self.set(|config| config.session = Some(SessionSource::Header(name)))
+    }
+
+    /// The cookie that names the session of a request. Default: none.
+    #[must_use]
+    pub fn session_cookie(self, name: impl Into<String>) -> Self {
+        self.set(|config| config.session = Some(SessionSource::Cookie(name.into())))
+    }
+
+    /// Who owns a stream, from what an authentication layer left in the request: a user's ID goes on when a token is
+    /// renewed. Default: a keyed hash of the `Authorization` header.
+    #[must_use]
+    pub fn owner<T>(self, owner: impl Fn(&Parts) -> Option<T> + Send + Sync + 'static) -> Self
+    where
+        T: ToString,
+    {
+        let owner = move |parts: &Parts| owner(parts).map(|owner| owner.to_string());
+        self.set(|config| config.owner = OwnerSource::Closure(Arc::new(owner)))
+    }
+
+    /// The header that names a stream's owner. Default: `Authorization`.
+    #[must_use]
+    pub fn owner_header(self, name: HeaderName) -> Self {
+        self.set(|config| config.owner = OwnerSource::Header(name))
+    }
+
+    /// The cookie that names a stream's owner. Default: none.
+    #[must_use]
+    pub fn owner_cookie(self, name: impl Into<String>) -> Self {
+        self.set(|config| config.owner = OwnerSource::Cookie(name.into()))
+    }
+
+    /// Asked before each resume whether this request may; if not, it is answered as if the stream were unknown.
+    /// Default: whoever shares the stream's host, path, query, origin, session and owner may.
+    #[must_use]
+    pub fn authorize_resume(self, authorize: impl Fn(&Parts, &StreamId) -> bool + Send + Sync + 'static) -> Self {
+        self.set(|config| config.authorize_resume = Some(Arc::new(authorize)))
+    }
+
+    /// Further headers of a stream's first response that its later ones have, too. Default: none.
+    #[must_use]
+    pub fn keep_headers(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
+        self.set(|config| config.keep_headers = names.into_iter().collect())
+    }
+
+    /// The name of the event that tells of a gap. Default: `resume-gap`.
+    ///
+    /// # Errors
+    /// If the name is empty, or has a CR, LF or NUL.
+    pub fn gap_event(self, name: impl Into<String>) -> Result<Self, InvalidEventName> {
+        let name = EventName::new(name.into())?;
+        Ok(self.set(|config| config.gap_signal = GapSignal::Event(name)))
+    }
+
+    /// Writes the event that tells of a gap: lines of a block, without an `id` and without a blank line, which are
+    /// added. Default: an event `resume-gap` with JSON data.
+    #[must_use]
+    pub fn gap_signal(self, encode: impl Fn(&Gap) -> String + Send + Sync + 'static) -> Self {
+        self.set(|config| config.gap_signal = GapSignal::Closure(Arc::new(encode)))
+    }
+
+    /// The reconnection time that each response begins with, up to [`jitter`](Self::jitter) longer. Default: none,
+    /// which leaves it to the inner service and the client.
+    #[must_use]
+    pub fn retry(self, retry: Duration) -> Self {
+        self.set(|config| config.retry = Some(retry))
+    }
+
+    /// By which share of itself a reconnection time or connection age is longer, at random and at the most, so that
+    /// clients do not come back all at once. Default: 0.25; below 0 counts as 0, above 10 as 10.
+    #[must_use]
+    pub fn jitter(self, share: f64) -> Self {
+        let share = if share.is_finite() { share.clamp(0.0, 10.0) } else { 0.0 };
+        self.set(|config| config.jitter = share)
+    }
+
+    /// How old a connection gets before it is ended for its client to come back, up to [`jitter`](Self::jitter)
+    /// longer. Default: no limit. Needs a Tokio runtime with time.
+    #[must_use]
+    pub fn max_connection_age(self, age: Duration) -> Self {
+        self.set(|config| config.max_connection_age = Some(age))
+    }
+
+    /// Whether responses that the layer ends by itself end cleanly. Default: `false`, so that no client takes a part
+    /// for the whole.
+    #[must_use]
+    pub fn clean_close(self, clean: bool) -> Self {
+        self.set(|config| config.clean_close = clean)
+    }
+
+    /// How many events at least are known by ID and content where an inner service may resend. Default: 100.
+    #[must_use]
+    pub fn dedupe_window(self, events: usize) -> Self {
+        self.set(|config| config.rules.dedupe_window = events)
+    }
+
+    /// Adds a callback for what happens. It runs on the task that it happens in, never under a lock of the layer, and
+    /// should be short. Default: none.
+    #[must_use]
+    pub fn observe(self, callback: impl Fn(&Observation) + Send + Sync + 'static) -> Self {
+        self.set(|config| config.observer.add(callback))
+    }
+}
+
+impl Default for SseResumeLayer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<S> Layer<S> for SseResumeLayer {
+    type Service = SseResume<S>;
+
+    fn layer(&self, inner: S) -> SseResume<S> {
+        SseResume::new(inner, Arc::clone(&self.shared), Arc::clone(&self.config))
+    }
+}
+
+impl fmt::Debug for SseResumeLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SseResumeLayer").finish_non_exhaustive()
+    }
+}

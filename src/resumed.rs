@@ -1,0 +1,72 @@
+//! Answers a reconnect from a stream's log.
+
+use std::sync::Arc;
+
+use http::request::Parts;
+use http::{HeaderMap, Response};
+
+use crate::answer::{self, Answer};
+use crate::ask;
+use crate::body::{Reader, ResumeBody};
+use crate::handle::StreamHandle;
+use crate::observer::Observation;
+use crate::resume::plan::Plan;
+use crate::resume::position::Position;
+use crate::stream::{Start, Stream};
+use crate::wrap::send_retry;
+
+/// A client that came back to a stream that is known, with its place in it.
+pub(crate) struct Resumed {
+    stream: Arc<Stream>,
+    position: Position,
+    answer: Answer,
+    at_end: bool,
+    reader: Reader,
+}
+
+impl Resumed {
+    pub(crate) fn new(stream: &Arc<Stream>, position: Position, plan: Plan, primed: bool) -> Self {
+        let events = stream.events_after(position.offset);
+        stream.observe(Observation::Resumed { events });
+        let start = Start { next: position.offset + 1, told: position.generation, retry_due: true };
+        let mut reader = Reader::new(Arc::clone(stream), start);
+        reader.primed = primed;
+        send_retry(&mut reader);
+        let (answer, at_end) = match plan {
+            Plan::TakeOver { at_end, .. } => (Answer::Takeover, at_end),
+            Plan::Replay { gap: true } | Plan::Lost { gap: true } => (Answer::Gap, false),
+            Plan::End => {
+                stream.tell_end();
+                (Answer::Replay, true)
+            }
+            _ => (Answer::Replay, false),
+        };
+        reader.tells_loss = matches!(plan, Plan::Lost { .. });
+        Self { stream: Arc::clone(stream), position, answer, at_end, reader }
+    }
+
+    /// Whether nothing is left to replay.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.at_end
+    }
+
+    pub(crate) fn stream(&self) -> &Arc<Stream> {
+        &self.stream
+    }
+
+    /// Makes a request for the inner service that goes on where it was, with a handle for the handler.
+    pub(crate) fn prepare(&self, parts: &mut Parts) -> StreamHandle {
+        ask::set_inner_id(&mut parts.headers, &self.stream.inner_id());
+        let handle = StreamHandle::new();
+        parts.extensions.insert(handle.clone());
+        handle
+    }
+
+    pub(crate) fn response<B>(self) -> Response<ResumeBody<B>> {
+        let mut headers = HeaderMap::clone(&self.stream.origin.headers);
+        answer::describe(&mut headers, self.answer, &self.stream.id_of(self.position));
+        let mut response = Response::new(ResumeBody::stream(self.reader));
+        *response.headers_mut() = headers;
+        response
+    }
+}

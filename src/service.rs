@@ -1,0 +1,228 @@
+//! The service: a request in, and it is passed, resumed or wrapped.
+
+use std::future::{Future, poll_fn};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::request::Parts;
+use http::{Method, Request, Response};
+use http_body::Body;
+use tower_service::Service;
+
+use crate::answer;
+use crate::ask::{self, Asked};
+use crate::binding::Binding;
+use crate::body::ResumeBody;
+use crate::config::{Config, OnFinished, OnMissing};
+use crate::cors;
+use crate::error::BoxError;
+use crate::future::ResponseFuture;
+use crate::handle::StreamId;
+use crate::layer::Shared;
+use crate::observer::Observation;
+use crate::resume::event_id::EventId;
+use crate::resume::plan::Plan;
+use crate::resume::position::Position;
+use crate::resumed::Resumed;
+use crate::stream::Stream;
+use crate::takeover;
+use crate::wrap::Wrap;
+
+/// Middleware that makes the event streams of an inner service resumable; made by
+/// [`SseResumeLayer`](crate::SseResumeLayer).
+#[derive(Clone)]
+pub struct SseResume<S> {
+    inner: S,
+    shared: Arc<Shared>,
+    config: Arc<Config>,
+}
+
+/// What to do with a request.
+enum Course {
+    /// Call the inner service, and make its answer resumable.
+    Forward(Wrap),
+    /// Answer without the inner service.
+    Resume(Resumed),
+    /// Call the inner service to go on with an aborted stream.
+    TakeOver(Resumed),
+    /// Somebody else does; wait for it, and decide again.
+    Wait(Arc<Stream>, EventId),
+    /// `410`.
+    Reject,
+    /// `204`.
+    NoContent,
+}
+
+impl<S> SseResume<S> {
+    pub(crate) fn new(inner: S, shared: Arc<Shared>, config: Arc<Config>) -> Self {
+        Self { inner, shared, config }
+    }
+
+    /// The inner service.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The inner service, exclusively.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// Gives back the inner service.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for SseResume<S>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+    ReqBody: Send + 'static,
+    ResBody: Body + Send + 'static,
+    ResBody::Error: Into<BoxError>,
+{
+    type Response = Response<ResumeBody<ResBody>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future, ResBody, S::Error>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        // The instance that was polled ready is the one to call.
+        let clone = self.inner.clone();
+        let ready = std::mem::replace(&mut self.inner, clone);
+        Self { inner: ready, shared: Arc::clone(&self.shared), config: Arc::clone(&self.config) }.answer(request)
+    }
+}
+
+impl<S> SseResume<S> {
+    /// Answers one request with the inner service, which is ready.
+    fn answer<ReqBody, ResBody>(
+        mut self,
+        request: Request<ReqBody>,
+    ) -> ResponseFuture<S::Future, ResBody, S::Error>
+    where
+        S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Send + 'static,
+        ReqBody: Send + 'static,
+        ResBody: Body + Send + 'static,
+        ResBody::Error: Into<BoxError>,
+    {
+        if !self.config.methods.contains(request.method()) {
+            let asks = cors::asks_for_last_event_id(request.method(), request.headers());
+            let call = self.inner.call(request);
+            return if asks { ResponseFuture::preflight(call) } else { ResponseFuture::pass(call) };
+        }
+        let (mut parts, body) = request.into_parts();
+        let asked = Asked::take(&mut parts, &self.config, &self.shared.registry.keys);
+        match self.course(&mut parts, asked) {
+            Course::Reject => ResponseFuture::ready(answer::gone()),
+            Course::NoContent => ResponseFuture::ready(answer::no_content()),
+            Course::Resume(resumed) => ResponseFuture::ready(resumed.response()),
+            Course::Forward(wrap) => {
+                let call = self.inner.call(Request::from_parts(parts, body));
+                ResponseFuture::wrap(call, wrap)
+            }
+            Course::TakeOver(resumed) => {
+                let handle = resumed.prepare(&mut parts);
+                let call = self.inner.call(Request::from_parts(parts, body));
+                takeover::start(call, resumed, handle)
+            }
+            Course::Wait(stream, id) => ResponseFuture::boxed(Box::pin(async move {
+                poll_fn(|cx| if stream.is_claimed(cx.waker()) { Poll::Pending } else { Poll::Ready(()) }).await;
+                ask::put_back(&mut parts.headers, &stream, id.position);
+                self.answer(Request::from_parts(parts, body)).await
+            })),
+        }
+    }
+
+    /// Decides what a request gets.
+    fn course(&self, parts: &mut Parts, asked: Asked) -> Course {
+        let binding = Binding::of(parts, &self.config, &self.shared.registry.keys);
+        let id = match asked {
+            Asked::NotOurs => return Course::Forward(self.wrap(parts, binding)),
+            Asked::Malformed => return self.unknown(parts, binding, None),
+            Asked::Id(id) => id,
+        };
+        let Some(stream) = self.find(parts, &binding, &id) else {
+            return self.unknown(parts, binding, Some(&id));
+        };
+        self.resume(parts, binding, &stream, &id)
+    }
+
+    fn wrap(&self, parts: &mut Parts, binding: Binding) -> Wrap {
+        Wrap::of(parts, binding, &self.config, &self.shared.registry)
+    }
+
+    /// The stream of an ID, if this request may resume it.
+    fn find(&self, parts: &Parts, binding: &Binding, id: &EventId) -> Option<Arc<Stream>> {
+        let stream = id.authentic.then(|| self.shared.registry.get(&id.token)).flatten()?;
+        let is_its = stream.origin.binding == *binding;
+        let may = |authorize: &crate::config::AuthorizeResume| authorize(parts, &StreamId::of(&stream));
+        (is_its && self.config.authorize_resume.as_ref().is_none_or(may)).then_some(stream)
+    }
+
+    /// What an ID gets that is unknown, somebody else's, or malformed: the same for all.
+    fn unknown(&self, parts: &mut Parts, binding: Binding, id: Option<&EventId>) -> Course {
+        self.config.observer.tell(Observation::Missed);
+        if parts.method != Method::GET || self.config.on_missing == OnMissing::Reject {
+            return Course::Reject;
+        }
+        let inner_id = id.and_then(|id| id.inner.as_ref()).map(|inner| inner.as_bytes().to_vec());
+        ask::set_inner_id(&mut parts.headers, inner_id.as_deref().unwrap_or_default());
+        let mut wrap = self.wrap(parts, binding);
+        if inner_id.is_none() {
+            wrap.unknown = Some(id.map(|id| id.position.offset));
+            wrap.answer = answer::Answer::Gap;
+        }
+        Course::Forward(wrap)
+    }
+
+    fn resume(&self, parts: &mut Parts, binding: Binding, stream: &Arc<Stream>, id: &EventId) -> Course {
+        let position = id.position;
+        let no_content = self.config.on_finished == OnFinished::NoContent;
+        let plan = stream.plan(position);
+        let reject_gaps = self.config.on_missing == OnMissing::Reject;
+        let resumed = |plan| Course::Resume(self.resumed(parts, stream, position, plan));
+        match plan {
+            Plan::Unknown => self.unknown(parts, binding, Some(id)),
+            Plan::Replay { gap: true } | Plan::Lost { gap: true } | Plan::TakeOver { gap: true, .. }
+                if reject_gaps =>
+            {
+                self.config.observer.tell(Observation::Missed);
+                Course::Reject
+            }
+            Plan::Replay { .. } if stream.waits_for_takeover(position) => Course::Wait(Arc::clone(stream), id.clone()),
+            Plan::Replay { .. } | Plan::Lost { .. } => resumed(plan),
+            Plan::End if no_content => Course::NoContent,
+            Plan::End => resumed(plan),
+            Plan::Over if no_content || parts.method != Method::GET => Course::NoContent,
+            Plan::Over => {
+                ask::set_inner_id(&mut parts.headers, &stream.inner_id());
+                let mut wrap = self.wrap(parts, binding);
+                wrap.answer = answer::Answer::Forwarded;
+                Course::Forward(wrap)
+            }
+            Plan::LossTold => Course::NoContent,
+            // Only a `GET` may call the inner service again.
+            Plan::TakeOver { gap, .. } if parts.method != Method::GET => resumed(Plan::Lost { gap }),
+            Plan::TakeOver { .. } if stream.claim() => Course::TakeOver(self.resumed(parts, stream, position, plan)),
+            Plan::TakeOver { .. } => self.resume(parts, binding, stream, id),
+        }
+    }
+
+    fn resumed(&self, parts: &Parts, stream: &Arc<Stream>, position: Position, plan: Plan) -> Resumed {
+        Resumed::new(stream, position, plan, ask::wants_priming(parts, &self.config))
+    }
+}
+
+impl<S: std::fmt::Debug> std::fmt::Debug for SseResume<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SseResume").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}

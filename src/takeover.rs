@@ -1,0 +1,98 @@
+//! Goes on with an aborted stream: calls the inner service again, once for all who come back.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use http::Response;
+use http_body::Body;
+use tokio::sync::oneshot;
+
+use crate::answer;
+use crate::body::ResumeBody;
+use crate::driver;
+use crate::error::BoxError;
+use crate::future::ResponseFuture;
+use crate::handle::StreamHandle;
+use crate::resumed::Resumed;
+use crate::stream::Stream;
+
+/// A claim on a stream: given back unless it leads to a new inner body.
+struct Claim(Arc<Stream>);
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        // Does nothing if the claim was decided.
+        self.0.release_claim();
+    }
+}
+
+/// Goes on with the stream of `resumed`, which was claimed, with what `call` answers.
+///
+/// The call runs in a task, so that its caller may leave. Where nothing is left to replay, the head waits for that of
+/// the inner response, and if that is no event stream it is passed on.
+pub(crate) fn start<F, B, E>(call: F, resumed: Resumed, handle: StreamHandle) -> ResponseFuture<F, B, E>
+where
+    F: Future<Output = Result<Response<B>, E>> + Send + 'static,
+    B: Body + Send + 'static,
+    B::Error: Into<BoxError>,
+    E: Send + 'static,
+{
+    let claim = Claim(Arc::clone(resumed.stream()));
+    let Some(runtime) = resumed.stream().runtime.clone() else {
+        return ResponseFuture::boxed(Box::pin(async move {
+            match adopt(call, claim, &handle).await {
+                Ok(body) => {
+                    resumed.stream().place(body);
+                    Ok(resumed.response())
+                }
+                Err(other) => pass_on(other),
+            }
+        }));
+    };
+    let (decided, decision) = oneshot::channel();
+    runtime.spawn(async move {
+        let stream = Arc::clone(&claim.0);
+        match adopt(call, claim, &handle).await {
+            Ok(body) => {
+                let _ = decided.send(None);
+                driver::drive(stream, body).await;
+            }
+            Err(other) => {
+                let _ = decided.send(Some(other));
+            }
+        }
+    });
+    if !resumed.is_at_end() {
+        return ResponseFuture::ready(resumed.response());
+    }
+    ResponseFuture::boxed(Box::pin(async move {
+        match decision.await {
+            Ok(None) => Ok(resumed.response()),
+            Ok(Some(other)) => pass_on(other),
+            // The inner service panicked in its task.
+            Err(_) => Ok(answer::failed()),
+        }
+    }))
+}
+
+/// Calls, and begins the next generation if the answer is an event stream; else gives the answer back.
+async fn adopt<F, B, E>(call: F, claim: Claim, handle: &StreamHandle) -> Result<driver::InnerBody, Result<Response<B>, E>>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    B: Body + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    match call.await {
+        Ok(response) if answer::is_event_stream(&response) => {
+            let body = driver::erase(response.into_body());
+            claim.0.adopt();
+            handle.bind(&claim.0);
+            Ok(body)
+        }
+        other => Err(other),
+    }
+}
+
+fn pass_on<B, E>(other: Result<Response<B>, E>) -> Result<Response<ResumeBody<B>>, E> {
+    other.map(|response| response.map(ResumeBody::pass))
+}

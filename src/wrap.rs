@@ -1,0 +1,121 @@
+//! Makes an inner response a resumable stream.
+
+use std::sync::Arc;
+
+use http::Response;
+use http::request::Parts;
+use http_body::Body;
+
+use crate::answer::{self, Answer};
+use crate::ask;
+use crate::binding::Binding;
+use crate::body::{Reader, ResumeBody, priming};
+use crate::config::Config;
+use crate::driver;
+use crate::error::BoxError;
+use crate::handle::StreamHandle;
+use crate::observer::Observation;
+use crate::registry::Registry;
+use crate::resume::event_id::Token;
+use crate::resume::position::Position;
+use crate::resume::{Gap, GapReason};
+use crate::sse::encode;
+use crate::stream::{Origin, Start, Stream};
+
+/// What is known of a request while the inner service answers it.
+pub(crate) struct Wrap {
+    pub(crate) config: Arc<Config>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) binding: Binding,
+    pub(crate) repeatable: bool,
+    pub(crate) primed: bool,
+    /// The last event ID that the inner service is called with.
+    pub(crate) inner_id: Vec<u8>,
+    pub(crate) answer: Answer,
+    /// Set if the client came back with an ID that is not known here: the offset that it named, if it named one.
+    pub(crate) unknown: Option<Option<u64>>,
+    pub(crate) handle: StreamHandle,
+}
+
+impl Wrap {
+    /// What a request with these parts is about, whose position was taken out. The inner service gets the handle.
+    pub(crate) fn of(parts: &mut Parts, binding: Binding, config: &Arc<Config>, registry: &Arc<Registry>) -> Self {
+        let handle = StreamHandle::new();
+        parts.extensions.insert(handle.clone());
+        Self {
+            config: Arc::clone(config),
+            registry: Arc::clone(registry),
+            binding,
+            repeatable: parts.method == http::Method::GET,
+            primed: ask::wants_priming(parts, config),
+            inner_id: ask::inner_id(&parts.headers),
+            answer: Answer::Fresh,
+            unknown: None,
+            handle,
+        }
+    }
+
+    /// The response to the client: resumable, if it is an event stream.
+    pub(crate) fn response<B>(self, mut response: Response<B>) -> Response<ResumeBody<B>>
+    where
+        B: Body + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        if !answer::is_event_stream(&response) || self.handle.is_opted_out() {
+            return response.map(ResumeBody::pass);
+        }
+        answer::wrap_headers(response.headers_mut());
+        let Some(stream) = self.stream(&response) else {
+            self.config.observer.tell(Observation::Refused);
+            response.headers_mut().insert(answer::SSE_RESUME, Answer::Off.value());
+            return response.map(ResumeBody::pass);
+        };
+        let (mut parts, body) = response.into_parts();
+        stream.place(driver::erase(body));
+        let from = Position { generation: 1, offset: 0 };
+        answer::describe(&mut parts.headers, self.answer, &stream.id_of(from));
+        let reader = self.reader(&stream, from);
+        self.handle.bind(&stream);
+        stream.observe(Observation::Opened);
+        Response::from_parts(parts, ResumeBody::stream(reader))
+    }
+
+    fn stream<B>(&self, response: &Response<B>) -> Option<Arc<Stream>> {
+        let headers = answer::kept_headers(response.headers(), &self.config);
+        let origin = Origin {
+            binding: self.binding.with_session_of(response.headers(), &self.config, &self.registry.keys),
+            repeatable: self.repeatable,
+            headers: self.registry.intern(headers),
+        };
+        let token = Token::random(&self.registry.keys).ok()?;
+        let (config, registry) = (Arc::clone(&self.config), Arc::clone(&self.registry));
+        let stream = Arc::new(Stream::new(token, origin, config, registry, &self.inner_id));
+        self.registry.insert(&stream).ok()?;
+        Some(stream)
+    }
+
+    fn reader(&self, stream: &Arc<Stream>, from: Position) -> Reader {
+        let start = Start { next: from.offset + 1, told: from.generation, retry_due: false };
+        let mut reader = Reader::new(Arc::clone(stream), start);
+        send_retry(&mut reader);
+        if self.primed {
+            reader.primed = true;
+            reader.send_first(&priming(stream, from));
+        }
+        if let Some(requested) = self.unknown {
+            let gap = Gap { requested, resumed: from.offset, missed: None, reason: GapReason::Unknown };
+            reader.send_first(&reader.gap_signal(&gap, from));
+            stream.observe(Observation::Gap { reason: gap.reason, missed: None });
+        }
+        reader
+    }
+}
+
+/// Begins a response with the reconnection time that is configured.
+pub(crate) fn send_retry(reader: &mut Reader) {
+    let config = &reader.of().config;
+    if let Some(retry) = config.retry {
+        let jittered = crate::body::jitter(retry, config.jitter);
+        reader.send_first(&encode::retry(jittered.as_millis() as u64));
+    }
+}
