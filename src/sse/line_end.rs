@@ -30,30 +30,43 @@ pub(super) fn terminator(bytes: &[u8]) -> usize {
     }
 }
 
-/// Eight bytes at a time; the last eight may overlap the ones before, which are known to have none.
+/// Two words at a time. The last ones may overlap bytes before, which are known to have none.
 #[inline(never)]
 fn short(bytes: &[u8]) -> Option<usize> {
-    let Some(last) = bytes.last_chunk::<WORD>() else {
-        return bytes.iter().position(|&byte| byte == LF || byte == CR);
-    };
+    let len = bytes.len();
     let mut at = 0;
-    for word in bytes.chunks_exact(WORD) {
-        let word = word.try_into().map(u64::from_le_bytes).unwrap_or_default();
-        if let Some(end) = in_word(word) {
-            return Some(at + end);
+    while at + 2 * WORD <= len {
+        if let Some(end) = in_pair(bytes, at, at + WORD) {
+            return Some(end);
         }
-        at += WORD;
+        at += 2 * WORD;
     }
-    in_word(u64::from_le_bytes(*last)).map(|end| bytes.len() - WORD + end)
+    match len - at {
+        0 => None,
+        _ if len >= WORD => in_pair(bytes, at.min(len - WORD), len - WORD),
+        _ => bytes.iter().position(|&byte| byte == LF || byte == CR),
+    }
 }
 
-/// The first LF or CR of eight bytes, of which the first one is the lowest.
+/// The first LF or CR in the words at `first` and, if not there, at `second`.
 #[inline]
-fn in_word(word: u64) -> Option<usize> {
+fn in_pair(bytes: &[u8], first: usize, second: usize) -> Option<usize> {
+    let (low, high) = (word(bytes, first)?, word(bytes, second)?);
     // Cheap, and in text seldom wrong: no byte is as low as CR.
-    if below(word, CR + 1) == 0 {
+    if below(low, CR + 1) | below(high, CR + 1) == 0 {
         return None;
     }
+    in_word(low).map(|end| first + end).or_else(|| in_word(high).map(|end| second + end))
+}
+
+/// The word at `at`; its lowest byte is the first one.
+#[inline]
+fn word(bytes: &[u8], at: usize) -> Option<u64> {
+    bytes.get(at..)?.first_chunk().copied().map(u64::from_le_bytes)
+}
+
+#[inline]
+fn in_word(word: u64) -> Option<usize> {
     let ends = below(word ^ each(LF), 1) | below(word ^ each(CR), 1);
     (ends != 0).then(|| ends.trailing_zeros() as usize / 8)
 }
