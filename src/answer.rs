@@ -1,8 +1,9 @@
 //! The heads of the layer's answers: which responses are wrapped, and what their headers become.
 
 use http::header::{
-    ACCEPT_RANGES, ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS,
-    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, VARY,
+    ACCEPT_RANGES, ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE,
+    ETAG, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
@@ -49,7 +50,8 @@ impl Answer {
 /// Whether a response is an event stream that can be made resumable.
 pub(crate) fn is_event_stream<B>(response: &Response<B>) -> bool {
     let headers = response.headers();
-    let is_identity = |encoding: &HeaderValue| encoding.as_bytes().eq_ignore_ascii_case(b"identity");
+    let is_identity =
+        |encoding: &HeaderValue| encoding.as_bytes().eq_ignore_ascii_case(b"identity");
     response.status() == StatusCode::OK
         && headers.get(CONTENT_TYPE).is_some_and(is_event_stream_type)
         && headers.get_all(CONTENT_ENCODING).iter().all(is_identity)
@@ -146,7 +148,10 @@ mod tests {
     fn only_an_unencoded_event_stream_with_status_200_is_wrapped() {
         let stream = ("content-type", "text/event-stream");
         assert!(is_event_stream(&response(&[stream])));
-        assert!(is_event_stream(&response(&[("content-type", "Text/Event-Stream ; charset=utf-8")])));
+        assert!(is_event_stream(&response(&[(
+            "content-type",
+            "Text/Event-Stream ; charset=utf-8"
+        )])));
         assert!(is_event_stream(&response(&[stream, ("content-encoding", "identity")])));
         assert!(!is_event_stream(&response(&[stream, ("content-encoding", "gzip")])));
         assert!(!is_event_stream(&response(&[("content-type", "text/event-stream2")])));
@@ -165,7 +170,8 @@ mod tests {
             ("date", "now"),
             ("x-mine", "1"),
         ]);
-        let config = Config { keep_headers: vec![HeaderName::from_static("x-mine")], ..Config::default() };
+        let config =
+            Config { keep_headers: vec![HeaderName::from_static("x-mine")], ..Config::default() };
         let kept = kept_headers(first.headers(), &config);
         let mut names: Vec<_> = kept.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();

@@ -33,9 +33,16 @@ impl Binding {
     }
 
     /// The same, with the session that a response has just named if the request named none.
-    pub(crate) fn with_session_of(self, response: &HeaderMap, config: &Config, keys: &Keys) -> Self {
+    pub(crate) fn with_session_of(
+        self,
+        response: &HeaderMap,
+        config: &Config,
+        keys: &Keys,
+    ) -> Self {
         let named = || match &config.session {
-            Some(SessionSource::Header(name)) => header(response, name).map(|name| session_named(name, keys)),
+            Some(SessionSource::Header(name)) => {
+                header(response, name).map(|name| session_named(name, keys))
+            }
             _ => None,
         };
         Self { session: self.session.or_else(named), ..self }
@@ -91,10 +98,14 @@ fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
 
 /// The value of a cookie (RFC 6265, section 4.2.1).
 fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
-    headers.get_all(COOKIE).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b';')).find_map(|pair| {
-        let pair = pair.trim_ascii_start();
-        pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=").map(<[u8]>::trim_ascii_end)
-    })
+    headers
+        .get_all(COOKIE)
+        .iter()
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
+        .find_map(|pair| {
+            let pair = pair.trim_ascii_start();
+            pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=").map(<[u8]>::trim_ascii_end)
+        })
 }
 
 #[cfg(test)]
@@ -103,8 +114,12 @@ mod tests {
 
     use super::*;
 
-    fn binding(config: &Config, build: impl FnOnce(http::request::Builder) -> http::request::Builder) -> Binding {
-        let request = build(Request::get("/events?room=1").header(HOST, "a.example")).body(()).unwrap();
+    fn binding(
+        config: &Config,
+        build: impl FnOnce(http::request::Builder) -> http::request::Builder,
+    ) -> Binding {
+        let request =
+            build(Request::get("/events?room=1").header(HOST, "a.example")).body(()).unwrap();
         Binding::of(&request.into_parts().0, config, &Keys::new(&[7; 32]))
     }
 
@@ -120,7 +135,10 @@ mod tests {
         let own = binding(&config, |request| request).target;
         assert_ne!(own, binding(&config, |request| request.uri("/events?room=2")).target);
         assert_ne!(own, binding(&config, |request| request.uri("/other?room=1")).target);
-        assert_ne!(own, binding(&config, |request| request.header(ORIGIN, "https://b.example")).target);
+        assert_ne!(
+            own,
+            binding(&config, |request| request.header(ORIGIN, "https://b.example")).target
+        );
         assert_ne!(own, binding(&config, |request| request.header(ORIGIN, "")).target);
     }
 
@@ -128,8 +146,14 @@ mod tests {
     fn the_position_parameter_is_no_part_of_the_target() {
         let config = Config { query: Some("lastEventId".into()), ..Config::default() };
         let own = binding(&config, |request| request).target;
-        assert_eq!(own, binding(&config, |request| request.uri("/events?room=1&lastEventId=5")).target);
-        assert_eq!(own, binding(&config, |request| request.uri("/events?lastEventId=&room=1")).target);
+        assert_eq!(
+            own,
+            binding(&config, |request| request.uri("/events?room=1&lastEventId=5")).target
+        );
+        assert_eq!(
+            own,
+            binding(&config, |request| request.uri("/events?lastEventId=&room=1")).target
+        );
     }
 
     #[test]
@@ -137,14 +161,19 @@ mod tests {
         let config = Config::default();
         let owner = binding(&config, |request| request.header(AUTHORIZATION, "Bearer a")).owner;
         assert!(owner.is_some());
-        assert_ne!(owner, binding(&config, |request| request.header(AUTHORIZATION, "Bearer b")).owner);
+        assert_ne!(
+            owner,
+            binding(&config, |request| request.header(AUTHORIZATION, "Bearer b")).owner
+        );
         assert_eq!(binding(&config, |request| request).owner, None);
     }
 
     #[test]
     fn a_session_may_be_named_by_a_cookie() {
-        let config = Config { session: Some(SessionSource::Cookie("sid".into())), ..Config::default() };
-        let session = binding(&config, |request| request.header(COOKIE, "x=1; sid=abc; y=2")).session;
+        let config =
+            Config { session: Some(SessionSource::Cookie("sid".into())), ..Config::default() };
+        let session =
+            binding(&config, |request| request.header(COOKIE, "x=1; sid=abc; y=2")).session;
         assert_eq!(session, Some(session_named(b"abc", &Keys::new(&[7; 32]))));
         assert_eq!(binding(&config, |request| request.header(COOKIE, "xsid=abc")).session, None);
     }

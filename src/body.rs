@@ -67,13 +67,17 @@ where
     type Error = BoxError;
 
     #[inline]
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.project().kind.project() {
             KindProj::Stream { reader } => reader.poll_frame(cx),
             KindProj::Pass { body } => {
                 let frame = ready!(body.poll_frame(cx));
-                let to_bytes =
-                    |frame: Frame<B::Data>| frame.map_data(|mut data| data.copy_to_bytes(data.remaining()));
+                let to_bytes = |frame: Frame<B::Data>| {
+                    frame.map_data(|mut data| data.copy_to_bytes(data.remaining()))
+                };
                 Poll::Ready(frame.map(|frame| frame.map(to_bytes).map_err(Into::into)))
             }
             KindProj::Empty => Poll::Ready(None),
@@ -228,7 +232,10 @@ impl Reader {
                 self.last = Last::Error(ResumeError::new(kind));
             }
             Step::Fail(error) => {
-                let lost = matches!(error.kind(), ResumeErrorKind::ProducerLost | ResumeErrorKind::InnerBody);
+                let lost = matches!(
+                    error.kind(),
+                    ResumeErrorKind::ProducerLost | ResumeErrorKind::InnerBody
+                );
                 if self.tells_loss && lost {
                     self.due = Some(self.loss());
                 }
@@ -272,8 +279,8 @@ fn gap_signal(stream: &Stream, gap: &Gap, position: Position) -> Bytes {
     let mut out = BytesMut::new();
     let id = stream.id_of(position);
     match &stream.config.gap_signal {
-        GapSignal::Event(name) => encode::gap_signal(&mut out, name, &GapData::of(gap), &id),
-        GapSignal::Closure(encode) => encode::custom_gap_signal(&mut out, &encode(gap), &id),
+        GapSignal::Event(name) => encode::event(&mut out, name, &gap.to_json(), &id),
+        GapSignal::Closure(encode) => encode::event_of_lines(&mut out, &encode(gap), &id),
     }
     out.freeze()
 }

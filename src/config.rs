@@ -212,7 +212,8 @@ pub(crate) struct Rules {
 
 pub(crate) type OwnerOf = Arc<dyn Fn(&Parts) -> Option<String> + Send + Sync>;
 pub(crate) type ShareKeyOf = Arc<dyn Fn(&Parts) -> Option<String> + Send + Sync>;
-pub(crate) type AuthorizeResume = Arc<dyn Fn(&Parts, &crate::handle::StreamId) -> bool + Send + Sync>;
+pub(crate) type AuthorizeResume =
+    Arc<dyn Fn(&Parts, &crate::handle::StreamId) -> bool + Send + Sync>;
 pub(crate) type GapEncoder = Arc<dyn Fn(&Gap) -> String + Send + Sync>;
 
 /// Where a stream's session is named.

@@ -26,7 +26,8 @@ pub(crate) fn allow_last_event_id(headers: &mut HeaderMap) {
 }
 
 fn lists(headers: &HeaderMap, list: &HeaderName, name: &[u8]) -> bool {
-    let mut names = headers.get_all(list).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    let mut names =
+        headers.get_all(list).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
     names.any(|listed| listed.trim_ascii().eq_ignore_ascii_case(name))
 }
 
@@ -53,7 +54,10 @@ mod tests {
     #[test]
     fn the_name_is_not_added_twice() {
         let origin = ("access-control-allow-origin", "*");
-        assert_eq!(allowed(&[origin, ("access-control-allow-headers", "x, Last-Event-ID")]).len(), 1);
+        assert_eq!(
+            allowed(&[origin, ("access-control-allow-headers", "x, Last-Event-ID")]).len(),
+            1
+        );
         assert_eq!(allowed(&[origin, ("access-control-allow-headers", "*")]), ["*"]);
     }
 

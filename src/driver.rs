@@ -53,12 +53,16 @@ where
         loop {
             let frame = match ready!(this.body.as_mut().poll_frame(cx)) {
                 None => return Poll::Ready(Said::Over(Ending::Finished(this.trailers.take()))),
-                Some(Err(error)) => return Poll::Ready(Said::Over(Ending::Aborted(Some(error.into())))),
+                Some(Err(error)) => {
+                    return Poll::Ready(Said::Over(Ending::Aborted(Some(error.into()))));
+                }
                 Some(Ok(frame)) => frame,
             };
             match frame.into_data() {
                 // Without a copy where the data is `Bytes` already.
-                Ok(mut data) => return Poll::Ready(Said::Data(data.copy_to_bytes(data.remaining()))),
+                Ok(mut data) => {
+                    return Poll::Ready(Said::Data(data.copy_to_bytes(data.remaining())));
+                }
                 Err(other) => *this.trailers = other.into_trailers().ok().map(Box::new),
             }
         }
@@ -181,7 +185,11 @@ fn poll_drive(
 }
 
 /// Whether the time has come; else `cx` is woken then.
-fn poll_timer(timer: &mut Option<Pin<Box<Sleep>>>, until: Option<Instant>, cx: &mut Context<'_>) -> bool {
+fn poll_timer(
+    timer: &mut Option<Pin<Box<Sleep>>>,
+    until: Option<Instant>,
+    cx: &mut Context<'_>,
+) -> bool {
     let Some(until) = until else {
         *timer = None;
         return false;

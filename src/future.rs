@@ -73,7 +73,9 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().kind.project() {
-            KindProj::Pass { call } => call.poll(cx).map_ok(|response| response.map(ResumeBody::pass)),
+            KindProj::Pass { call } => {
+                call.poll(cx).map_ok(|response| response.map(ResumeBody::pass))
+            }
             KindProj::Preflight { call } => call.poll(cx).map_ok(|mut response| {
                 cors::allow_last_event_id(response.headers_mut());
                 response.map(ResumeBody::pass)
@@ -85,7 +87,9 @@ where
                     None => response.map(ResumeBody::pass),
                 }))
             }
-            KindProj::Ready { response } => Poll::Ready(Ok(response.take().unwrap_or_else(answer::failed))),
+            KindProj::Ready { response } => {
+                Poll::Ready(Ok(response.take().unwrap_or_else(answer::failed)))
+            }
             KindProj::Boxed { future } => future.as_mut().poll(cx),
         }
     }

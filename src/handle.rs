@@ -4,14 +4,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use crate::binding;
-use crate::body::jitter;
 use crate::config::Config;
-use crate::error::ResumeErrorKind;
 use crate::registry::Registry;
-use crate::resume::event_id::Token;
 use crate::stream::{Close, Stream};
 
 /// Names a stream, for logs and look-ups of operators. It is no event ID: nobody can resume with it.
@@ -48,7 +43,10 @@ pub struct StreamHandle(Arc<Mutex<Bound>>);
 /// What a handle knows of its stream.
 enum Bound {
     /// The handler has not answered yet.
-    Not { opted_out: bool, close: Option<Duration> },
+    Not {
+        opted_out: bool,
+        close: Option<Duration>,
+    },
     To(Weak<Stream>),
 }
 
@@ -188,7 +186,8 @@ impl LayerHandle {
     }
 
     fn purge(&self, mut which: impl FnMut(&Stream) -> bool) -> usize {
-        let purged: Vec<_> = self.registry.all().into_iter().filter(|stream| which(stream)).collect();
+        let purged: Vec<_> =
+            self.registry.all().into_iter().filter(|stream| which(stream)).collect();
         for stream in &purged {
             self.registry.remove(stream);
             stream.purge();

@@ -9,8 +9,8 @@ use http::{HeaderName, Method};
 use tower_layer::Layer;
 
 use crate::config::{
-    Config, EventIds, GapSignal, Limits, Linger, OnFinished, OnMissing, OwnerSource, Priming, SessionSource,
-    SlowReader,
+    Config, EventIds, GapSignal, Limits, Linger, OnFinished, OnMissing, OwnerSource, Priming,
+    SessionSource, SlowReader,
 };
 use crate::handle::{LayerHandle, StreamId};
 use crate::observer::Observation;
@@ -63,7 +63,10 @@ impl SseResumeLayer {
 
     /// A view for operators. It sees all services that this layer, or a clone of it, makes.
     pub fn handle(&self) -> LayerHandle {
-        LayerHandle { registry: Arc::clone(&self.shared.registry), config: Arc::clone(&self.config) }
+        LayerHandle {
+            registry: Arc::clone(&self.shared.registry),
+            config: Arc::clone(&self.config),
+        }
     }
 
     /// The secret that event IDs are signed with, so that IDs outlive this process and instances know each other's.
@@ -192,7 +195,10 @@ impl SseResumeLayer {
     /// Asked before each resume whether this request may; if not, it is answered as if the stream were unknown.
     /// Default: whoever shares the stream's host, path, query, origin, session and owner may.
     #[must_use]
-    pub fn authorize_resume(self, authorize: impl Fn(&Parts, &StreamId) -> bool + Send + Sync + 'static) -> Self {
+    pub fn authorize_resume(
+        self,
+        authorize: impl Fn(&Parts, &StreamId) -> bool + Send + Sync + 'static,
+    ) -> Self {
         self.set(|config| config.authorize_resume = Some(Arc::new(authorize)))
     }
 

@@ -11,14 +11,14 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::time::Instant;
 
 pub(crate) use history::{Cursor, Found};
-pub(crate) use tail::{Follower, Taken};
+pub(crate) use tail::Follower;
 
 use crate::config::Rules;
 use crate::observer::Observation;
+use crate::resume::GapReason;
 use crate::resume::event_id::{self, IdLine};
 use crate::resume::keys::Keys;
 use crate::resume::seam::{Seam, Verdict};
-use crate::resume::GapReason;
 use crate::sse::{BlockKind, Fields, Frame, IdFilter, LineEnding, Piece, Scanner, lines};
 use history::History;
 use tail::Tail;
@@ -449,10 +449,11 @@ impl Log {
         if told >= self.last_gap {
             return None;
         }
-        let numbered = self.later.iter().zip(2..).rev();
+        let numbered = self.later.iter().zip(2_u32..);
         numbered
             .filter(|(generation, number)| *number > told && generation.first <= next)
-            .find_map(|(generation, number)| Some((number, generation.gap?)))
+            .filter_map(|(generation, number)| Some((number, generation.gap?)))
+            .last()
     }
 
     /// Reads history on from `cursor`; see [`History::read`].

@@ -13,7 +13,9 @@ pub(crate) fn value(query: &str, name: &str) -> Option<Vec<u8>> {
 /// `query` without the parameters called `name`.
 pub(crate) fn without<'a>(query: &'a str, name: Option<&str>) -> Cow<'a, str> {
     let Some(name) = name else { return Cow::Borrowed(query) };
-    let is_it = |pair: &&str| pair.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('='));
+    let is_it = |pair: &&str| {
+        pair.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+    };
     if !query.split('&').any(|pair| is_it(&pair)) {
         return Cow::Borrowed(query);
     }
@@ -25,7 +27,8 @@ pub(crate) fn without<'a>(query: &'a str, name: Option<&str>) -> Cow<'a, str> {
 pub(crate) fn remove(uri: &mut Uri, name: &str) {
     let Some(query) = uri.query() else { return };
     let query = without(query, Some(name));
-    let target = if query.is_empty() { uri.path().to_owned() } else { format!("{}?{query}", uri.path()) };
+    let target =
+        if query.is_empty() { uri.path().to_owned() } else { format!("{}?{query}", uri.path()) };
     let mut parts = std::mem::take(uri).into_parts();
     // Parts of a valid target make a valid one.
     parts.path_and_query = PathAndQuery::try_from(target).ok().or(parts.path_and_query);

@@ -18,7 +18,8 @@ use crate::stream::{EvictionClass, Stream};
 /// The sweeper comes no more often than this, however short the age is.
 const SHORTEST_TICK: Duration = Duration::from_millis(5);
 /// What every stream takes beside what its log says: itself and its place in the map.
-const STREAM_BYTES: usize = size_of::<Stream>() + 2 * size_of::<usize>() + size_of::<(Token, Arc<Stream>)>();
+const STREAM_BYTES: usize =
+    size_of::<Stream>() + 2 * size_of::<usize>() + size_of::<(Token, Arc<Stream>)>();
 
 /// See the [module](self).
 pub(crate) struct Registry {
@@ -153,7 +154,8 @@ impl Registry {
         if growth < 0 {
             return self.shrink(growth.unsigned_abs());
         }
-        let bytes = self.bytes.fetch_add(growth.unsigned_abs(), Ordering::Relaxed) + growth.unsigned_abs();
+        let bytes =
+            self.bytes.fetch_add(growth.unsigned_abs(), Ordering::Relaxed) + growth.unsigned_abs();
         if bytes > config.limits.bytes {
             self.relieve(config);
         }
@@ -189,7 +191,8 @@ impl Registry {
     fn evict_streams(&self, count: usize, config: &Config) {
         let Ok(_only_one) = self.relief.try_lock() else { return };
         let order = self.in_order_of_eviction().into_iter();
-        let victims: Vec<_> = order.filter(|(class, _)| *class != EvictionClass::Read).take(count).collect();
+        let victims: Vec<_> =
+            order.filter(|(class, _)| *class != EvictionClass::Read).take(count).collect();
         victims.iter().for_each(|(_, stream)| self.evict(stream));
         if !victims.is_empty() {
             config.observer.tell(Observation::Evicted { streams: victims.len() as u64 });
@@ -204,7 +207,8 @@ impl Registry {
     /// Finished, aborted, unread, read; among equals those of the owner with most bytes first.
     fn in_order_of_eviction(&self) -> Vec<(EvictionClass, Arc<Stream>)> {
         let mut owners: HashMap<Option<u128>, usize> = HashMap::new();
-        let mut order: Vec<_> = self.all().into_iter().map(|stream| (stream.weight(), stream)).collect();
+        let mut order: Vec<_> =
+            self.all().into_iter().map(|stream| (stream.weight(), stream)).collect();
         for ((_, bytes), stream) in &order {
             *owners.entry(stream.origin.binding.owner).or_default() += bytes;
         }
@@ -217,7 +221,11 @@ impl Registry {
 
     // Linger
 
-    pub(crate) fn permit_linger(self: &Arc<Self>, owner: Option<u128>, limits: &Limits) -> Option<LingerPermit> {
+    pub(crate) fn permit_linger(
+        self: &Arc<Self>,
+        owner: Option<u128>,
+        limits: &Limits,
+    ) -> Option<LingerPermit> {
         let mut lingering = lock(&self.lingering);
         let of_owner = lingering.by_owner.get(&owner).copied().unwrap_or_default();
         // Requests without an owner are not one owner: only the limit of all counts for them.

@@ -1,6 +1,6 @@
 //! The service: a request in, and it is passed, resumed or wrapped.
 
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -95,7 +95,8 @@ where
         // The instance that was polled ready is the one to call.
         let clone = self.inner.clone();
         let ready = std::mem::replace(&mut self.inner, clone);
-        Self { inner: ready, shared: Arc::clone(&self.shared), config: Arc::clone(&self.config) }.answer(request)
+        Self { inner: ready, shared: Arc::clone(&self.shared), config: Arc::clone(&self.config) }
+            .answer(request)
     }
 }
 
@@ -134,7 +135,10 @@ impl<S> SseResume<S> {
                 takeover::start(call, resumed, handle)
             }
             Course::Wait(stream, id) => ResponseFuture::boxed(Box::pin(async move {
-                poll_fn(|cx| if stream.is_claimed(cx.waker()) { Poll::Pending } else { Poll::Ready(()) }).await;
+                poll_fn(|cx| {
+                    if stream.is_claimed(cx.waker()) { Poll::Pending } else { Poll::Ready(()) }
+                })
+                .await;
                 ask::put_back(&mut parts.headers, &stream, id.position);
                 self.answer(Request::from_parts(parts, body)).await
             })),
@@ -163,7 +167,8 @@ impl<S> SseResume<S> {
     fn find(&self, parts: &Parts, binding: &Binding, id: &EventId) -> Option<Arc<Stream>> {
         let stream = id.authentic.then(|| self.shared.registry.get(&id.token)).flatten()?;
         let is_its = stream.origin.binding == *binding;
-        let may = |authorize: &crate::config::AuthorizeResume| authorize(parts, &StreamId::of(&stream));
+        let may =
+            |authorize: &crate::config::AuthorizeResume| authorize(parts, &StreamId::of(&stream));
         (is_its && self.config.authorize_resume.as_ref().is_none_or(may)).then_some(stream)
     }
 
@@ -183,7 +188,13 @@ impl<S> SseResume<S> {
         Course::Forward(wrap)
     }
 
-    fn resume(&self, parts: &mut Parts, binding: Binding, stream: &Arc<Stream>, id: &EventId) -> Course {
+    fn resume(
+        &self,
+        parts: &mut Parts,
+        binding: Binding,
+        stream: &Arc<Stream>,
+        id: &EventId,
+    ) -> Course {
         let position = id.position;
         let no_content = self.config.on_finished == OnFinished::NoContent;
         let plan = stream.plan(position);
@@ -191,13 +202,17 @@ impl<S> SseResume<S> {
         let resumed = |plan| Course::Resume(self.resumed(parts, stream, position, plan));
         match plan {
             Plan::Unknown => self.unknown(parts, binding, Some(id)),
-            Plan::Replay { gap: true } | Plan::Lost { gap: true } | Plan::TakeOver { gap: true, .. }
+            Plan::Replay { gap: true }
+            | Plan::Lost { gap: true }
+            | Plan::TakeOver { gap: true, .. }
                 if reject_gaps =>
             {
                 self.config.observer.tell(Observation::Missed);
                 Course::Reject
             }
-            Plan::Replay { .. } if stream.waits_for_takeover(position) => Course::Wait(Arc::clone(stream), id.clone()),
+            Plan::Replay { .. } if stream.waits_for_takeover(position) => {
+                Course::Wait(Arc::clone(stream), id.clone())
+            }
             Plan::Replay { .. } | Plan::Lost { .. } => resumed(plan),
             Plan::End if no_content => Course::NoContent,
             Plan::End => resumed(plan),
@@ -210,13 +225,23 @@ impl<S> SseResume<S> {
             }
             Plan::LossTold => Course::NoContent,
             // Only a `GET` may call the inner service again.
-            Plan::TakeOver { gap, .. } if parts.method != Method::GET => resumed(Plan::Lost { gap }),
-            Plan::TakeOver { .. } if stream.claim() => Course::TakeOver(self.resumed(parts, stream, position, plan)),
+            Plan::TakeOver { gap, .. } if parts.method != Method::GET => {
+                resumed(Plan::Lost { gap })
+            }
+            Plan::TakeOver { .. } if stream.claim() => {
+                Course::TakeOver(self.resumed(parts, stream, position, plan))
+            }
             Plan::TakeOver { .. } => self.resume(parts, binding, stream, id),
         }
     }
 
-    fn resumed(&self, parts: &Parts, stream: &Arc<Stream>, position: Position, plan: Plan) -> Resumed {
+    fn resumed(
+        &self,
+        parts: &Parts,
+        stream: &Arc<Stream>,
+        position: Position,
+        plan: Plan,
+    ) -> Resumed {
         Resumed::new(stream, position, plan, ask::wants_priming(parts, &self.config))
     }
 }

@@ -28,8 +28,8 @@ use crate::resume::{Gap, GapReason};
 
 pub(crate) use effects::Effects;
 pub(crate) use readers::Close;
-pub(crate) use state::{Drive, Ending, EvictionClass, Start, Turn};
 use state::State;
+pub(crate) use state::{Drive, Ending, EvictionClass, Start, Turn};
 
 /// See the [module](self).
 pub(crate) struct Stream {
@@ -109,7 +109,8 @@ impl Stream {
     fn permit_linger(&self) -> Option<(LingerPermit, Instant)> {
         let linger = self.config.linger.0?;
         let possible = self.runtime.is_some() && self.config.rules.retention.payload;
-        let permit = possible.then(|| self.registry.permit_linger(self.origin.binding.owner, &self.config.limits));
+        let permit = possible
+            .then(|| self.registry.permit_linger(self.origin.binding.owner, &self.config.limits));
         Some((permit??, Instant::now() + linger))
     }
 

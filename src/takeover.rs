@@ -30,7 +30,11 @@ impl Drop for Claim {
 ///
 /// The call runs in a task, so that its caller may leave. Where nothing is left to replay, the head waits for that of
 /// the inner response, and if that is no event stream it is passed on.
-pub(crate) fn start<F, B, E>(call: F, resumed: Resumed, handle: StreamHandle) -> ResponseFuture<F, B, E>
+pub(crate) fn start<F, B, E>(
+    call: F,
+    resumed: Resumed,
+    handle: StreamHandle,
+) -> ResponseFuture<F, B, E>
 where
     F: Future<Output = Result<Response<B>, E>> + Send + 'static,
     B: Body + Send + 'static,
@@ -76,7 +80,11 @@ where
 }
 
 /// Calls, and begins the next generation if the answer is an event stream; else gives the answer back.
-async fn adopt<F, B, E>(call: F, claim: Claim, handle: &StreamHandle) -> Result<driver::InnerBody, Result<Response<B>, E>>
+async fn adopt<F, B, E>(
+    call: F,
+    claim: Claim,
+    handle: &StreamHandle,
+) -> Result<driver::InnerBody, Result<Response<B>, E>>
 where
     F: Future<Output = Result<Response<B>, E>>,
     B: Body + Send + 'static,

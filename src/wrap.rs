@@ -39,7 +39,12 @@ pub(crate) struct Wrap {
 
 impl Wrap {
     /// What a request with these parts is about, whose position was taken out. The inner service gets the handle.
-    pub(crate) fn of(parts: &mut Parts, binding: Binding, config: &Arc<Config>, registry: &Arc<Registry>) -> Self {
+    pub(crate) fn of(
+        parts: &mut Parts,
+        binding: Binding,
+        config: &Arc<Config>,
+        registry: &Arc<Registry>,
+    ) -> Self {
         let handle = StreamHandle::new();
         parts.extensions.insert(handle.clone());
         Self {
@@ -83,7 +88,11 @@ impl Wrap {
     fn stream<B>(&self, response: &Response<B>) -> Option<Arc<Stream>> {
         let headers = answer::kept_headers(response.headers(), &self.config);
         let origin = Origin {
-            binding: self.binding.with_session_of(response.headers(), &self.config, &self.registry.keys),
+            binding: self.binding.with_session_of(
+                response.headers(),
+                &self.config,
+                &self.registry.keys,
+            ),
             repeatable: self.repeatable,
             headers: self.registry.intern(headers),
         };
@@ -103,7 +112,8 @@ impl Wrap {
             reader.send_first(&priming(stream, from));
         }
         if let Some(requested) = self.unknown {
-            let gap = Gap { requested, resumed: from.offset, missed: None, reason: GapReason::Unknown };
+            let gap =
+                Gap { requested, resumed: from.offset, missed: None, reason: GapReason::Unknown };
             reader.send_first(&reader.gap_signal(&gap, from));
             stream.observe(Observation::Gap { reason: gap.reason, missed: None });
         }

@@ -80,14 +80,16 @@ struct Walk {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cursor {
     pub(crate) next: u64,
+    /// Payload of all events before it, in bytes.
+    pub(crate) total: u64,
     /// A hint that saves the look-up while a reader goes from block to block.
     block: u64,
     at: u32,
 }
 
 impl Cursor {
-    pub(crate) fn before(next: u64) -> Self {
-        Self { next, block: u64::MAX, at: 0 }
+    pub(crate) fn before(next: u64, total: u64) -> Self {
+        Self { next, total, block: u64::MAX, at: 0 }
     }
 }
 
@@ -206,7 +208,13 @@ impl History {
         self.sealed_bytes += bytes.len();
         let count = (self.next - self.open_first) as u32;
         let before = self.total - bytes.len() as u64;
-        self.sealed.push_back(Block { bytes: bytes.into(), first: self.open_first, count, before, sealed_at: now });
+        self.sealed.push_back(Block {
+            bytes: bytes.into(),
+            first: self.open_first,
+            count,
+            before,
+            sealed_at: now,
+        });
         self.open_since = None;
     }
 
@@ -308,7 +316,8 @@ impl History {
         if self.front.event < first {
             self.front = Walk { event: first, at: 0 };
         }
-        self.front.at += length_of(&bytes[self.front.at..], self.floor.saturating_sub(self.front.event));
+        self.front.at +=
+            length_of(&bytes[self.front.at..], self.floor.saturating_sub(self.front.event));
         self.front.event = self.front.event.max(self.floor);
     }
 
@@ -381,7 +390,11 @@ impl History {
     /// The frames that are served, oldest first, each with its offset.
     pub(crate) fn frames(&self) -> impl Iterator<Item = (u64, &[u8])> {
         let open = (self.open_first, self.open.as_slice());
-        let blocks = self.sealed.iter().map(|block| (block.first, &*block.bytes)).chain(std::iter::once(open));
+        let blocks = self
+            .sealed
+            .iter()
+            .map(|block| (block.first, &*block.bytes))
+            .chain(std::iter::once(open));
         blocks
             .flat_map(|(first, bytes)| (first..).zip(Frames { bytes, scanner: Scanner::new() }))
             .filter(|(offset, _)| *offset >= self.floor)

@@ -60,9 +60,47 @@ pub struct Gap {
     pub reason: GapReason,
 }
 
+impl Gap {
+    /// The data of a gap signal: JSON in one line.
+    pub fn to_json(&self) -> String {
+        let (requested, missed) = (OrNull(self.requested), OrNull(self.missed));
+        let (resumed, reason) = (self.resumed, self.reason);
+        format!(
+            r#"{{"requested":{requested},"resumed":{resumed},"missed":{missed},"reason":"{reason}"}}"#
+        )
+    }
+}
+
+struct OrNull(Option<u64>);
+
+impl fmt::Display for OrNull {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(number) => number.fmt(f),
+            None => f.write_str("null"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_gap_signal_says_what_is_missing_and_where_it_goes_on() {
+        let gap =
+            Gap { requested: Some(3), resumed: 7, missed: Some(4), reason: GapReason::Evicted };
+        assert_eq!(gap.to_json(), r#"{"requested":3,"resumed":7,"missed":4,"reason":"evicted"}"#);
+    }
+
+    #[test]
+    fn what_is_not_known_is_null() {
+        let gap = Gap { requested: None, resumed: 0, missed: None, reason: GapReason::Unknown };
+        let value: serde_json::Value = serde_json::from_str(&gap.to_json()).unwrap();
+        assert_eq!(value["requested"], serde_json::Value::Null);
+        assert_eq!(value["missed"], serde_json::Value::Null);
+        assert_eq!(value["reason"], "unknown");
+    }
 
     #[test]
     fn a_reason_is_shown_as_the_word_of_the_signal() {

@@ -113,7 +113,14 @@ mod tests {
 
     /// Ten events, of which 4 to 10 are retained.
     fn view(state: StreamState) -> View {
-        View { state, generation: 1, last: 10, first: 4, first_of_its: Some(1), first_of_next: None }
+        View {
+            state,
+            generation: 1,
+            last: 10,
+            first: 4,
+            first_of_its: Some(1),
+            first_of_next: None,
+        }
     }
 
     fn at(offset: u64) -> Position {

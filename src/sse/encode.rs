@@ -45,30 +45,15 @@ impl fmt::Display for InvalidEventName {
 
 impl Error for InvalidEventName {}
 
-/// What the data of a gap signal says.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct GapData<'a> {
-    pub(crate) requested: Option<u64>,
-    pub(crate) resumed: u64,
-    pub(crate) missed: Option<u64>,
-    /// Written as it is: a word without quotes or backslashes.
-    pub(crate) reason: &'a str,
+/// Appends an event of ours. `data` is one line.
+pub(crate) fn event(out: &mut BytesMut, name: &EventName, data: &str, id: &str) {
+    append(out, format_args!("event: {}\ndata: {data}\nid: {id}\n\n", name.as_str()));
 }
 
-/// Appends a gap signal: tells what is missing, and names the position it goes on from.
-pub(crate) fn gap_signal(out: &mut BytesMut, name: &EventName, data: &GapData<'_>, id: &str) {
-    let GapData { requested, resumed, missed, reason } = data;
-    let (requested, missed) = (OrNull(*requested), OrNull(*missed));
-    let json = format_args!(
-        r#"{{"requested":{requested},"resumed":{resumed},"missed":{missed},"reason":"{reason}"}}"#
-    );
-    append(out, format_args!("event: {}\ndata: {json}\nid: {id}\n\n", name.as_str()));
-}
-
-/// Appends a gap signal of somebody else's making: `lines` of a block, to which our `id` is added.
+/// Appends an event of somebody else's making: `lines` of a block, to which our `id` is added.
 ///
 /// Lines that would end the block, and `id` lines, are left out: they would break what follows.
-pub(crate) fn custom_gap_signal(out: &mut BytesMut, lines: &str, id: &str) {
+pub(crate) fn event_of_lines(out: &mut BytesMut, lines: &str, id: &str) {
     let is_legal = |line: &&str| !line.is_empty() && *line != "id" && !line.starts_with("id:");
     for line in lines.split(['\r', '\n']).filter(is_legal) {
         append(out, format_args!("{line}\n"));
@@ -98,17 +83,6 @@ fn append(out: &mut BytesMut, text: fmt::Arguments<'_>) {
     let _ = out.write_fmt(text);
 }
 
-struct OrNull(Option<u64>);
-
-impl fmt::Display for OrNull {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(number) => number.fmt(f),
-            None => f.write_str("null"),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,28 +94,17 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_signal_says_what_is_missing_and_where_it_goes_on() {
-        let data = GapData { requested: Some(3), resumed: 7, missed: Some(4), reason: "evicted" };
-        assert_eq!(
-            written(|out| gap_signal(out, &EventName::RESUME_GAP, &data, "r1.x.1.7")),
-            "event: resume-gap\n\
-             data: {\"requested\":3,\"resumed\":7,\"missed\":4,\"reason\":\"evicted\"}\n\
-             id: r1.x.1.7\n\n"
-        );
+    fn an_event_of_ours_has_a_name_data_and_an_id() {
+        let name = EventName::RESUME_GAP;
+        let frame = written(|out| event(out, &name, "{}", "r1.x.1.7"));
+        assert_eq!(frame, "event: resume-gap\ndata: {}\nid: r1.x.1.7\n\n");
     }
 
     #[test]
-    fn what_is_not_known_is_null() {
-        let data = GapData { requested: None, resumed: 0, missed: None, reason: "unknown" };
-        let name = EventName::new("lücke").unwrap();
-        let frame = written(|out| gap_signal(out, &name, &data, "r1.x.1.0"));
-        let json = frame.strip_prefix("event: lücke\ndata: ").unwrap();
-        let json = json.strip_suffix("\nid: r1.x.1.0\n\n").unwrap();
-        let value: serde_json::Value = serde_json::from_str(json).unwrap();
-        assert_eq!(value["requested"], serde_json::Value::Null);
-        assert_eq!(value["missed"], serde_json::Value::Null);
-        assert_eq!(value["resumed"], 0);
-        assert_eq!(value["reason"], "unknown");
+    fn lines_of_somebody_else_cannot_end_the_block_or_set_another_id() {
+        let frame =
+            written(|out| event_of_lines(out, "event: gap\r\n\ndata: x\nid: 9\nid", "r1.x.1.7"));
+        assert_eq!(frame, "event: gap\ndata: x\nid: r1.x.1.7\n\n");
     }
 
     #[test]

@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use super::effects::Effects;
 use super::readers::{Close, Closing, Reader, Readers};
 use super::{Step, Stream};
-use crate::driver::InnerBody;
 use crate::config::SlowReader;
+use crate::driver::InnerBody;
 use crate::error::{BoxError, ResumeError, ResumeErrorKind};
 use crate::log::{Cursor, Found, Log, Room};
 use crate::observer::Observation;
@@ -90,7 +90,7 @@ pub(crate) enum EvictionClass {
 }
 
 /// What a reader is to do.
-pub(super) enum Turn {
+pub(crate) enum Turn {
     Step(Step),
     Wait,
     /// Poll the inner body, and give it back.
@@ -98,7 +98,7 @@ pub(super) enum Turn {
 }
 
 /// What the task that drives the inner body is to do.
-pub(super) enum Drive {
+pub(crate) enum Drive {
     /// Poll it; if it has nothing, wait until then at the latest.
     Poll(Option<Instant>),
     /// Wait until it is woken, or until then at the latest.
@@ -148,7 +148,10 @@ impl State {
             last: self.log.last(),
             first: self.log.first_retained(),
             first_of_its: self.log.first_of(position.generation),
-            first_of_next: position.generation.checked_add(1).and_then(|next| self.log.first_of(next)),
+            first_of_next: position
+                .generation
+                .checked_add(1)
+                .and_then(|next| self.log.first_of(next)),
         }
     }
 
@@ -202,7 +205,11 @@ impl State {
     }
 
     /// The last reader of a live stream has left.
-    fn left_alone(&mut self, permit: impl FnOnce() -> Option<(LingerPermit, Instant)>, fx: &mut Effects) {
+    fn left_alone(
+        &mut self,
+        permit: impl FnOnce() -> Option<(LingerPermit, Instant)>,
+        fx: &mut Effects,
+    ) {
         if matches!(self.producer, Producer::Claimed(_)) {
             return;
         }
@@ -236,7 +243,13 @@ impl State {
 
     /// What a reader is to do. If that is to wait, `waker` is woken when it is worth asking again.
     #[inline]
-    pub(super) fn turn(&mut self, key: usize, stream: &Stream, waker: &Waker, fx: &mut Effects) -> Turn {
+    pub(super) fn turn(
+        &mut self,
+        key: usize,
+        stream: &Stream,
+        waker: &Waker,
+        fx: &mut Effects,
+    ) -> Turn {
         loop {
             if let Some(step) = self.step(key, stream) {
                 fx.wakers.extend(self.unpause_if_room(stream));
@@ -271,7 +284,9 @@ impl State {
     fn step(&mut self, key: usize, stream: &Stream) -> Option<Step> {
         loop {
             let reader = self.readers.get(key)?;
-            if reader.close.is_some_and(|close| close.after <= reader.cursor.next) && !reader.within_frame {
+            if reader.close.is_some_and(|close| close.after <= reader.cursor.next)
+                && !reader.within_frame
+            {
                 return reader.close.map(|close| Step::Close(close.how));
             }
             if let Some((generation, reason)) = self.log.untold(reader.told, reader.cursor.next) {
@@ -327,14 +342,20 @@ impl State {
                 Some(Step::Data(bytes))
             }
             Found::Missing { resumed, reason } => {
-                let slow = reader.begun && matches!(reason, GapReason::Evicted | GapReason::Expired);
+                let slow =
+                    reader.begun && matches!(reason, GapReason::Evicted | GapReason::Expired);
                 if slow && stream.config.slow_reader == SlowReader::Disconnect {
                     return Some(fail(ResumeErrorKind::TooSlow));
                 }
                 let reason = if slow { GapReason::TooSlow } else { reason };
                 let generation = self.log.generation_of(resumed);
                 reader.told = reader.told.max(generation);
-                let gap = Gap { requested: Some(next - 1), resumed, missed: Some(resumed + 1 - next), reason };
+                let gap = Gap {
+                    requested: Some(next - 1),
+                    resumed,
+                    missed: Some(resumed + 1 - next),
+                    reason,
+                };
                 Some(Step::Gap(gap, Position { generation, offset: resumed }))
             }
             Found::End => None,
@@ -424,7 +445,13 @@ impl State {
 
     fn take_rest(&mut self, stream: &Stream, fx: &mut Effects) {
         let room = self.room(stream);
-        self.log.append(&mut self.rest, &stream.config.rules, &stream.registry.keys, &room, Instant::now);
+        self.log.append(
+            &mut self.rest,
+            &stream.config.rules,
+            &stream.registry.keys,
+            &room,
+            Instant::now,
+        );
         if self.log.has_news() {
             fx.observations.extend(self.log.take_news());
         }
@@ -451,7 +478,13 @@ impl State {
     }
 
     /// What the task that drives is to do now.
-    pub(super) fn drive(&mut self, stream: &Stream, waker: &Waker, now: Instant, fx: &mut Effects) -> Drive {
+    pub(super) fn drive(
+        &mut self,
+        stream: &Stream,
+        waker: &Waker,
+        now: Instant,
+        fx: &mut Effects,
+    ) -> Drive {
         if !matches!((&self.phase, &self.producer), (Phase::Live, Producer::Task)) {
             return Drive::Stop;
         }
@@ -550,7 +583,8 @@ impl State {
 
     /// The claim led to a new inner body, which the caller places or drives in a task.
     pub(super) fn adopted(&mut self, fx: &mut Effects) -> bool {
-        let Producer::Claimed(waiting) = std::mem::replace(&mut self.producer, Producer::Task) else {
+        let Producer::Claimed(waiting) = std::mem::replace(&mut self.producer, Producer::Task)
+        else {
             self.producer = Producer::None;
             return false;
         };
@@ -560,7 +594,11 @@ impl State {
     }
 
     /// The claimant and all others left before the new inner body came.
-    pub(super) fn adopted_by_nobody(&mut self, permit: impl FnOnce() -> Option<(LingerPermit, Instant)>, fx: &mut Effects) {
+    pub(super) fn adopted_by_nobody(
+        &mut self,
+        permit: impl FnOnce() -> Option<(LingerPermit, Instant)>,
+        fx: &mut Effects,
+    ) {
         if self.readers.is_empty() {
             self.left_alone(permit, fx);
         }
@@ -579,7 +617,9 @@ impl State {
     /// Ends all responses of the stream, once what is published now was sent. The inner body is not touched.
     pub(super) fn close_all(&mut self, how: impl Fn() -> Close, fx: &mut Effects) {
         let after = self.log.last() + 1;
-        self.readers.iter_mut().for_each(|reader| reader.close = Some(Closing { how: how(), after }));
+        self.readers
+            .iter_mut()
+            .for_each(|reader| reader.close = Some(Closing { how: how(), after }));
         self.readers.wake_all(&mut fx.wakers);
     }
 
