@@ -125,6 +125,17 @@ mod tests {
     }
 
     #[test]
+    fn a_response_is_one_of_the_clients_connection() {
+        let response = http::Response::builder()
+            .version(Version::HTTP_10)
+            .header("connection", "x-one, close");
+        let (mut head, ()) =
+            response.header("x-one", "1").header("etag", "2").body(()).unwrap().into_parts();
+        response_head(&mut head);
+        assert_eq!((head.version, head.headers.len()), (Version::HTTP_11, 1));
+    }
+
+    #[test]
     fn a_client_that_takes_trailers_gets_them() {
         let head = forwarded(Request::get("/").header("te", "gzip;q=0.5, trailers"), "http://host");
         assert_eq!(head.headers["te"], "trailers");

@@ -76,4 +76,10 @@ mod tests {
             assert_eq!(parse(content.as_bytes()), None, "{content}");
         }
     }
+
+    #[test]
+    fn a_file_that_is_no_key_is_an_error() {
+        assert!(read(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).is_err());
+        assert!(read("/nowhere").is_err());
+    }
 }
