@@ -209,6 +209,27 @@ async fn an_upstream_that_refuses_connections_is_a_502() {
 }
 
 #[tokio::test]
+async fn an_answer_reaches_a_client_that_is_still_sending() {
+    let (upstream, proxy) = start().await;
+    drop(upstream);
+    for protocol in PROTOCOLS {
+        let (pieces, receiver) = mpsc::channel(1);
+        let body = Either::Right(StreamBody::new(ReceiverStream::new(receiver)));
+        let client = client(protocol);
+        let request = client.request(to(&proxy, "/").method("POST").body(body).unwrap());
+        let sending = async {
+            for _ in 0..256 {
+                let piece = Bytes::from_static(&[0; 1 << 14]);
+                pieces.send(Ok(Frame::data(piece))).await.expect("the rest is taken");
+            }
+            drop(pieces);
+        };
+        let ((), response) = tokio::join!(sending, request);
+        assert_eq!(response.unwrap().status(), StatusCode::BAD_GATEWAY, "{protocol:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_upstream_that_breaks_off_before_its_head_is_a_502() {
     let (upstream, proxy) = start().await;
     for protocol in PROTOCOLS {

@@ -10,6 +10,8 @@
 //! - `Upgrade` is ignored, as section 7.8 allows. So a client that only offers HTTP/2 is served by HTTP/1.1, and a
 //!   WebSocket handshake gets what the upstream says to a plain request. `CONNECT` is 501.
 //! - `Expect` is left out: the proxy says `100 Continue` itself as soon as the upstream takes the body.
+//! - A body that ends by closing the connection (HTTP/1.0, as Python's `http.server` speaks) has no other end: that its
+//!   server died cannot be seen, by the proxy no more than by a client without it.
 //! - `Accept-Encoding` is `identity` where an event stream is asked for: compressed ones cannot be resumed.
 
 use http::{

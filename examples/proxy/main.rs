@@ -15,6 +15,7 @@ mod serve;
 mod stop;
 mod target;
 mod units;
+mod upload;
 mod upstream;
 
 use std::{convert::Infallible, process::ExitCode};

@@ -16,12 +16,15 @@ use hyper::body::{Body, Incoming};
 use hyper_util::client::legacy::ResponseFuture;
 use tower_service::Service;
 
-use crate::{BoxError, client::Client, forward, target::Target};
+use crate::{BoxError, client::Client, forward, target::Target, upload::Upload};
 
 /// Forwards each request, and answers for the upstream where that fails.
-pub(crate) struct Upstream<B> {
+pub(crate) struct Upstream<B>
+where
+    B: Body + Send + Unpin + 'static,
+{
     target: Target,
-    client: Client<B>,
+    client: Client<Upload<B>>,
 }
 
 /// What a client gets: the upstream's body, or a sentence of the proxy's own.
@@ -41,11 +44,14 @@ where
         }
         let (mut head, body) = request.into_parts();
         forward::request_head(&mut head, &self.target).map_err(|_| Failure::Request)?;
-        Ok(self.client.request(Request::from_parts(head, body)))
+        Ok(self.client.request(Request::from_parts(head, Upload::new(body))))
     }
 }
 
-impl<B> Clone for Upstream<B> {
+impl<B> Clone for Upstream<B>
+where
+    B: Body + Send + Unpin + 'static,
+{
     fn clone(&self) -> Self {
         Self { target: self.target.clone(), client: self.client.clone() }
     }

@@ -1,4 +1,6 @@
 //! The proxy example as a process of its own.
+//!
+//! `cargo test` builds it; `cargo test --test NAME` takes the one that was built before.
 
 use std::{
     env,
