@@ -279,7 +279,7 @@ impl Log {
         }
         let (ending, terminator) = endings(frame, this);
         let offset = self.last();
-        self.id_line.write(&mut self.out, offset, embed(&self.inner_id), ending.as_bytes());
+        let _ = self.id_line.write(&mut self.out, offset, embed(&self.inner_id), ending.as_bytes());
         self.out.extend_from_slice(terminator.as_bytes());
         self.complete = self.out.len();
         self.publish(false);
@@ -350,7 +350,12 @@ impl Log {
                     return;
                 }
                 let offset = self.history.next();
-                self.id_line.write(&mut self.out, offset, embed(&self.inner_id), ending.as_bytes());
+                let _ = self.id_line.write(
+                    &mut self.out,
+                    offset,
+                    embed(&self.inner_id),
+                    ending.as_bytes(),
+                );
                 self.out.extend_from_slice(terminator.as_bytes());
                 self.history.push(&self.out[self.complete..], now);
                 self.history.trim(&rules.retention, room.floor());

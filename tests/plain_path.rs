@@ -8,7 +8,7 @@ mod scripted;
 use client::{Client, End};
 use http::Request;
 use scripted::Scripted;
-use tower::{Layer, Service, ServiceExt};
+use tower::{Layer, Service};
 use tower_sse_resume::{ResumeBody, SseResume, SseResumeLayer};
 
 type App = SseResume<Scripted>;
@@ -23,7 +23,7 @@ async fn get(app: &mut App, last_event_id: Option<&str>) -> Client<ResumeBody<sc
     if let Some(id) = last_event_id {
         request = request.header("last-event-id", id);
     }
-    Client::new(app.ready().await.unwrap().call(request.body(()).unwrap()).await.unwrap())
+    Client::new(app.call(request.body(()).unwrap()).await.unwrap())
 }
 
 #[tokio::test]

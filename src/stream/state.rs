@@ -573,10 +573,10 @@ impl State {
         }
     }
 
-    /// The claim led to nothing.
+    /// The claim led to nothing. Does nothing if it was decided before.
     pub(super) fn release_claim(&mut self, fx: &mut Effects) {
-        if let Producer::Claimed(waiting) = std::mem::replace(&mut self.producer, Producer::None) {
-            fx.wakers.extend(waiting);
+        if let Producer::Claimed(waiting) = &mut self.producer {
+            fx.wakers.append(waiting);
             self.end(Ending::Aborted(None), fx);
         }
     }
