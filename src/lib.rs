@@ -22,6 +22,7 @@ mod registry;
 mod resume;
 mod resumed;
 mod service;
+mod sharing;
 mod stream;
 mod takeover;
 mod wrap;

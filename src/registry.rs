@@ -13,6 +13,7 @@ use crate::config::{Config, Limits};
 use crate::observer::Observation;
 use crate::resume::event_id::Token;
 use crate::resume::keys::Keys;
+use crate::sharing::Sharing;
 use crate::stream::{EvictionClass, Stream};
 
 /// The sweeper comes no more often than this, however short the age is.
@@ -24,6 +25,7 @@ const STREAM_BYTES: usize =
 /// See the [module](self).
 pub(crate) struct Registry {
     pub(crate) keys: Keys,
+    pub(crate) sharing: Sharing,
     streams: Mutex<Streams>,
     /// Memory of all streams.
     bytes: AtomicUsize,
@@ -65,6 +67,7 @@ impl Registry {
     pub(crate) fn new(keys: Keys) -> Self {
         Self {
             keys,
+            sharing: Sharing::default(),
             streams: Mutex::default(),
             bytes: AtomicUsize::new(0),
             lingering: Mutex::default(),
@@ -99,6 +102,9 @@ impl Registry {
     /// Forgets a stream; its readers, if it has any, are not touched.
     pub(crate) fn remove(&self, stream: &Stream) {
         let removed = lock(&self.streams).remove(stream);
+        if stream.origin.is_shared {
+            self.sharing.forget(stream);
+        }
         if removed.is_some() {
             self.shrink(STREAM_BYTES);
         }

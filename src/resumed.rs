@@ -8,6 +8,7 @@ use http::{HeaderMap, Response};
 use crate::answer::{self, Answer};
 use crate::ask;
 use crate::body::{Reader, ResumeBody};
+use crate::config::StartAt;
 use crate::handle::StreamHandle;
 use crate::observer::Observation;
 use crate::resume::plan::Plan;
@@ -43,6 +44,24 @@ impl Resumed {
         };
         reader.tells_loss = matches!(plan, Plan::Lost { .. });
         Self { stream: Arc::clone(stream), position, answer, at_end, reader }
+    }
+
+    /// A client that has no position, and goes on with a shared stream that was aborted.
+    pub(crate) fn joining(stream: &Arc<Stream>, primed: bool) -> Self {
+        let position = stream.start_of(StartAt::Live);
+        // What was lost before it came is no gap to it.
+        let told = stream.end_position().generation;
+        let start = Start { next: position.offset + 1, told, retry_due: true };
+        let mut reader = Reader::new(Arc::clone(stream), start);
+        reader.primed = primed;
+        send_retry(&mut reader);
+        Self {
+            stream: Arc::clone(stream),
+            position,
+            answer: Answer::Takeover,
+            at_end: true,
+            reader,
+        }
     }
 
     /// Whether nothing is left to replay.

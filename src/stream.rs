@@ -7,8 +7,9 @@ mod effects;
 mod readers;
 mod state;
 
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -16,7 +17,7 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use crate::binding::Binding;
-use crate::config::Config;
+use crate::config::{Config, StartAt};
 use crate::driver::InnerBody;
 use crate::error::ResumeError;
 use crate::observer::Observation;
@@ -45,6 +46,8 @@ pub(crate) struct Stream {
 /// Where a stream comes from: what a request must share with the first one, and what all answers share.
 pub(crate) struct Origin {
     pub(crate) binding: Binding,
+    /// Whether others may join it, by its binding.
+    pub(crate) is_shared: bool,
     /// Whether the inner service may be called again for it.
     pub(crate) repeatable: bool,
     /// The headers that every response of the stream has.
@@ -145,6 +148,11 @@ impl Stream {
         self.with(|state, _| state.place(body));
     }
 
+    /// The caller drives the inner body in a task.
+    pub(crate) fn drive_by_task(self: &Arc<Self>) {
+        self.with(|state, _| state.drive_by_task());
+    }
+
     /// A reader that was lent the inner body gives it back, with what it said, and asks what to do next.
     #[inline]
     pub(crate) fn give_back(
@@ -183,6 +191,16 @@ impl Stream {
     /// What a client gets that comes back with `position`.
     pub(crate) fn plan(&self, position: Position) -> Plan {
         plan(&self.lock().view(position, self.origin.repeatable), position)
+    }
+
+    /// Whether a request without a position can become its reader, or go on with it.
+    pub(crate) fn can_be_joined(&self) -> bool {
+        self.lock().can_be_joined()
+    }
+
+    /// Where a client begins that comes without a position.
+    pub(crate) fn start_of(&self, start_at: StartAt) -> Position {
+        self.lock().start_of(start_at)
     }
 
     /// How many events there are after `offset`.
@@ -229,9 +247,15 @@ impl Stream {
         state.is_undecided() && state.log.last() == position.offset
     }
 
-    /// Whether a takeover is claimed; if so, `waker` is woken when that is decided.
-    pub(crate) fn is_claimed(&self, waker: &Waker) -> bool {
-        self.lock().is_claimed(waker)
+    /// Whether a takeover is claimed.
+    pub(crate) fn is_undecided(&self) -> bool {
+        self.lock().is_undecided()
+    }
+
+    /// Waits until no takeover is claimed.
+    pub(crate) async fn claim_decided(&self) {
+        let undecided = |cx: &mut Context<'_>| self.lock().is_claimed(cx.waker());
+        poll_fn(|cx| if undecided(cx) { Poll::Pending } else { Poll::Ready(()) }).await;
     }
 
     /// Gives a claim back: the inner service had no event stream for it.

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::effects::Effects;
 use super::readers::{Close, Closing, Reader, Readers};
 use super::{Step, Stream};
-use crate::config::SlowReader;
+use crate::config::{SlowReader, StartAt};
 use crate::driver::InnerBody;
 use crate::error::{BoxError, ResumeError, ResumeErrorKind};
 use crate::log::{Cursor, Found, Log, Room};
@@ -153,6 +153,22 @@ impl State {
                 .checked_add(1)
                 .and_then(|next| self.log.first_of(next)),
         }
+    }
+
+    /// Whether a request without a position can become a reader, or go on with the stream.
+    pub(super) fn can_be_joined(&self) -> bool {
+        matches!(self.phase, Phase::Live | Phase::Aborted(_))
+    }
+
+    /// The position that a client begins after that comes without one.
+    pub(super) fn start_of(&self, start_at: StartAt) -> Position {
+        let (first, last) = (self.log.first_retained(), self.log.last());
+        let offset = match start_at {
+            StartAt::Live => last,
+            StartAt::Earliest => first - 1,
+            StartAt::Last(events) => last.saturating_sub(events).max(first - 1),
+        };
+        Position { generation: self.log.generation_of(offset.max(1)), offset }
     }
 
     // Readers
@@ -393,6 +409,11 @@ impl State {
     /// Puts the inner body where its readers drive it.
     pub(super) fn place(&mut self, body: InnerBody) {
         self.producer = Producer::Inline(body);
+    }
+
+    /// A task has the inner body from the start.
+    pub(super) fn drive_by_task(&mut self) {
+        self.producer = Producer::Task;
     }
 
     /// A reader gives the inner body back that it was lent, with what it said, and asks what to do next.
