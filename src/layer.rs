@@ -63,10 +63,7 @@ impl SseResumeLayer {
 
     /// A view for operators. It sees all services that this layer, or a clone of it, makes.
     pub fn handle(&self) -> LayerHandle {
-        LayerHandle {
-            registry: Arc::clone(&self.shared.registry),
-            config: Arc::clone(&self.config),
-        }
+        LayerHandle { registry: Arc::clone(&self.shared.registry) }
     }
 
     /// The secret that event IDs are signed with, so that IDs outlive this process and instances know each other's.

@@ -14,6 +14,7 @@ mod driver;
 mod error;
 mod future;
 mod handle;
+mod jitter;
 mod layer;
 mod log;
 mod observer;

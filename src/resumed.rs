@@ -69,13 +69,17 @@ impl Resumed {
         self.at_end
     }
 
+    pub(crate) fn position(&self) -> Position {
+        self.position
+    }
+
     pub(crate) fn stream(&self) -> &Arc<Stream> {
         &self.stream
     }
 
     /// Makes a request for the inner service that goes on where it was, with a handle for the handler.
     pub(crate) fn prepare(&self, parts: &mut Parts) -> StreamHandle {
-        ask::set_inner_id(&mut parts.headers, &self.stream.inner_id());
+        ask::set_inner_id(&mut parts.headers, &self.stream.inner_id_to_go_on(self.position));
         let handle = StreamHandle::new();
         parts.extensions.insert(handle.clone());
         handle

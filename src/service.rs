@@ -13,7 +13,7 @@ use crate::answer;
 use crate::ask::{self, Asked};
 use crate::binding::Binding;
 use crate::body::ResumeBody;
-use crate::config::{Config, OnFinished, OnMissing};
+use crate::config::{Config, EventIds, OnFinished, OnMissing};
 use crate::cors;
 use crate::error::BoxError;
 use crate::future::ResponseFuture;
@@ -198,7 +198,10 @@ impl<S> SseResume<S> {
         let binding = Binding::shared(parts, &self.config, keys)
             .unwrap_or_else(|| Binding::of(parts, &self.config, keys));
         let id = match asked {
-            Asked::NotOurs => return Course::Forward(self.wrap(parts, binding)),
+            Asked::NotOurs => match self.find_by_inner_id(parts, &binding) {
+                Some((stream, id)) => return self.resume(parts, binding, &stream, &id),
+                None => return Course::Forward(self.wrap(parts, binding)),
+            },
             Asked::Malformed => return self.unknown(parts, binding, None),
             Asked::Id(id) => id,
         };
@@ -218,9 +221,29 @@ impl<S> SseResume<S> {
     fn find(&self, parts: &Parts, binding: &Binding, id: &EventId) -> Option<Arc<Stream>> {
         let stream = id.authentic.then(|| self.shared.registry.get(&id.token)).flatten()?;
         let is_its = stream.origin.binding == *binding;
-        let may =
-            |authorize: &crate::config::AuthorizeResume| authorize(parts, &StreamId::of(&stream));
-        (is_its && self.config.authorize_resume.as_ref().is_none_or(may)).then_some(stream)
+        (is_its && self.may_resume(parts, &stream)).then_some(stream)
+    }
+
+    fn may_resume(&self, parts: &Parts, stream: &Stream) -> bool {
+        let authorize = self.config.authorize_resume.as_ref();
+        authorize.is_none_or(|authorize| authorize(parts, &StreamId::of(stream)))
+    }
+
+    /// The one stream that has an event with the inner service's ID that the request comes back with.
+    fn find_by_inner_id(&self, parts: &Parts, binding: &Binding) -> Option<(Arc<Stream>, EventId)> {
+        if self.config.rules.ids != EventIds::Preserve {
+            return None;
+        }
+        let inner_id = ask::given_inner_id(parts, &self.config)?;
+        let streams = self.shared.registry.bound_to(binding).into_iter();
+        let streams = streams.filter(|stream| self.may_resume(parts, stream));
+        let mut found = streams.filter_map(|stream| Some((stream.find(&inner_id)?, stream)));
+        let (position, stream) = found.next()?;
+        if found.next().is_some() {
+            return None;
+        }
+        let id = EventId { token: stream.token, authentic: true, position, inner: None };
+        Some((stream, id))
     }
 
     /// What an ID gets that is unknown, somebody else's, or malformed: the same for all.

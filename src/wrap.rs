@@ -14,6 +14,7 @@ use crate::config::{Config, StartAt};
 use crate::driver::{self, InnerBody};
 use crate::error::BoxError;
 use crate::handle::StreamHandle;
+use crate::jitter::jitter;
 use crate::observer::Observation;
 use crate::registry::Registry;
 use crate::resume::event_id::Token;
@@ -171,7 +172,7 @@ impl Wrap {
 pub(crate) fn send_retry(reader: &mut Reader) {
     let config = &reader.of().config;
     if let Some(retry) = config.retry {
-        let jittered = crate::body::jitter(retry, config.jitter);
+        let jittered = jitter(retry, config.jitter);
         reader.send_first(&encode::retry(jittered.as_millis() as u64));
     }
 }

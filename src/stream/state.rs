@@ -101,6 +101,8 @@ pub(crate) enum Turn {
 pub(crate) enum Drive {
     /// Poll it; if it has nothing, wait until then at the latest.
     Poll(Option<Instant>),
+    /// Let the readers have what there is, and ask again.
+    Yield,
     /// Wait until it is woken, or until then at the latest.
     Pause(Option<Instant>),
     /// Drop it.
@@ -148,10 +150,7 @@ impl State {
             last: self.log.last(),
             first: self.log.first_retained(),
             first_of_its: self.log.first_of(position.generation),
-            first_of_next: position
-                .generation
-                .checked_add(1)
-                .and_then(|next| self.log.first_of(next)),
+            first_of_next: self.log.first_after(position.generation),
         }
     }
 
@@ -520,10 +519,13 @@ impl State {
             self.take_rest(stream, fx);
         }
         let room = self.room(stream);
-        self.paused = !self.rest.is_empty() || self.log.is_full(&stream.config.rules, &room);
+        self.paused = self.log.is_full(&stream.config.rules, &room);
         if self.paused {
             self.readers.wake_all(&mut fx.wakers);
             return Drive::Pause(self.linger_until());
+        }
+        if !self.rest.is_empty() {
+            return Drive::Yield;
         }
         Drive::Poll(self.linger_until())
     }
@@ -682,7 +684,7 @@ impl State {
 
     /// Does what time brings. Returns whether the stream is over and forgotten.
     pub(super) fn sweep(&mut self, stream: &Stream, now: Instant, fx: &mut Effects) -> bool {
-        self.log.sweep(&stream.config.rules, self.protected(stream), now);
+        self.log.sweep(&stream.config.rules, &stream.registry.keys, self.protected(stream), now);
         fx.wakers.extend(self.unpause_if_room(stream));
         let age = stream.config.rules.retention.age;
         let over = self.ended_at.is_some_and(|ended| now.saturating_duration_since(ended) >= age);
