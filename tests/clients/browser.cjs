@@ -1,6 +1,7 @@
 // node browser.cjs URL: `new EventSource(url)` in a page of a real browser, until the event `end`.
 // The page has an origin of its own, so that every response needs its CORS headers, a resumed one too.
 const { createServer } = require('node:http')
+const { tmpdir } = require('node:os')
 const puppeteer = require('puppeteer-core')
 
 function page(url) {
@@ -19,6 +20,7 @@ async function main() {
   const browser = await puppeteer.launch({
     executablePath: process.env.SSE_RESUME_CHROMIUM,
     headless: true,
+    env: { ...process.env, HOME: tmpdir() }, // it writes there beside its profile
     pipe: true, // the browser ends with this process, however that ends
     args: [
       '--no-sandbox',
