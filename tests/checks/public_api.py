@@ -36,7 +36,7 @@ for item in doc["index"].values():
         continue
     for id in named(item["inner"]):
         path = doc["paths"].get(str(id))
-        if path and path["crate_id"] != 0 and path["path"][0] not in ALLOWED:
+        if path and path["crate_id"] != 0 and path["path"][0] not in ALLOWED and "__private" not in path["path"]:
             foreign.add(f"{'::'.join(path['path'])} (in {item['name'] or 'an impl'})")
 for path in sorted(foreign):
     print(path)
