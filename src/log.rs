@@ -139,6 +139,11 @@ impl Log {
         self.history.first()
     }
 
+    /// The first event from which on history has all; one more than the last offset if it has none.
+    pub(crate) fn complete_from(&self) -> u64 {
+        self.history.complete_from()
+    }
+
     pub(crate) fn lost_reason(&self) -> GapReason {
         self.history.floor_reason()
     }
@@ -150,6 +155,14 @@ impl Log {
     /// The inner service's own last event ID; empty if it has none.
     pub(crate) fn inner_id(&self) -> &[u8] {
         &self.inner_id
+    }
+
+    /// The same as it was in force at `offset`; `None` if it had none then, or the event is not retained.
+    pub(crate) fn inner_id_at(&self, offset: u64) -> Option<Vec<u8>> {
+        if offset == self.last() {
+            return Some(self.inner_id.clone());
+        }
+        lines(self.history.frame(offset)?).last_id().and_then(event_id::embedded)
     }
 
     /// Whether the inner service knows event IDs: it gave one, or was called with one.
