@@ -245,6 +245,9 @@ impl Log {
             let this = &rest[..frame.end];
             if self.oversize.is_some() {
                 self.end_oversize(this, &frame);
+            } else if frame.len > rules.frame_limit && frame.kind() == BlockKind::Event {
+                let lead = self.begin_oversize(frame.lead, now());
+                self.end_oversize(&this[lead..], &frame);
             } else {
                 self.copy(this, &frame);
                 self.finish_frame(this, &frame, rules, keys, room, &now);
@@ -267,25 +270,29 @@ impl Log {
         }
         self.out.extend_from_slice(rest);
         if self.scanner.unfinished() > rules.frame_limit {
-            self.begin_oversize(now());
+            self.begin_oversize(self.scanner.lead(), now());
         }
     }
 
-    fn begin_oversize(&mut self, now: Instant) {
+    /// Passes on what `out` has of the frame, less its first `lead` bytes. Returns how many of those are yet to come.
+    #[cold]
+    fn begin_oversize(&mut self, lead: usize, now: Instant) -> usize {
         // Published before it, so that the pieces of this frame are pieces of nothing else.
         let raw = self.out.split_off(self.complete);
         self.publish(false);
         self.history.push_hole(GapReason::Oversize, now);
         let mut oversize = Box::<Oversize>::default();
-        oversize.push(&raw[self.scanner.lead()..], &mut self.out);
+        let here = lead.min(raw.len());
+        oversize.push(&raw[here..], &mut self.out);
         self.oversize = Some(oversize);
         self.oversized = true;
         self.complete = self.out.len();
+        lead - here
     }
 
     fn end_oversize(&mut self, this: &[u8], frame: &Frame) {
         let Some(mut oversize) = self.oversize.take() else { return };
-        let blank = frame.end - (frame.len - frame.blank);
+        let blank = this.len() - (frame.len - frame.blank);
         oversize.push(&this[..blank], &mut self.out);
         if let Some(id) = lines(&oversize.id_lines).last_id() {
             self.set_inner_id(id.to_vec());
