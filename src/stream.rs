@@ -236,11 +236,13 @@ impl Stream {
         self.lock().log.last().saturating_sub(offset)
     }
 
-    /// The event ID of `position`, with the inner service's ID that is in force now.
+    /// The event ID of `position`, with the inner service's ID that was in force there.
+    ///
+    /// Where that is not known any more it is left out: a later one would hide events after a restart.
     pub(crate) fn id_of(&self, position: Position) -> String {
         let state = self.lock();
         let line = IdLine::new(&self.config.marker, &self.token, position.generation);
-        line.id(position.offset, Some(state.log.inner_id()))
+        line.id(position.offset, state.log.inner_id_at(position.offset).as_deref())
     }
 
     /// The inner service's own last event ID; empty if it has none.
@@ -254,7 +256,7 @@ impl Stream {
         let state = self.lock();
         let at_position =
             (!self.config.rules.retention.payload).then(|| state.log.inner_id_at(position.offset));
-        at_position.flatten().unwrap_or_else(|| state.log.inner_id()).to_vec()
+        at_position.flatten().unwrap_or_else(|| state.log.inner_id().to_vec())
     }
 
     /// The position of the event that has this ID of the inner service.

@@ -139,6 +139,11 @@ impl History {
         self.floor
     }
 
+    /// The first event after which no served one is missing, or `next` if there is none.
+    pub(crate) fn complete_from(&self) -> u64 {
+        self.holes.back().map_or(self.floor, |hole| self.floor.max(hole.last + 1))
+    }
+
     /// Payload of all events ever appended, in bytes.
     #[inline]
     pub(crate) fn total(&self) -> u64 {
@@ -416,6 +421,19 @@ impl History {
         cursor.at = length_of(bytes, cursor.next.saturating_sub(first)) as u32;
         cursor.total = before + u64::from(cursor.at);
         index
+    }
+
+    /// The event at `offset`, if it is served.
+    pub(crate) fn frame(&self, offset: u64) -> Option<&[u8]> {
+        if offset < self.floor || offset >= self.next || self.hole_at(offset).is_some() {
+            return None;
+        }
+        let index = self.sealed.partition_point(|block| block.end() <= offset);
+        let (bytes, first): (&[u8], u64) = match self.sealed.get(index) {
+            Some(block) => (&block.bytes, block.first),
+            None => (&self.open, self.open_first),
+        };
+        frames_of(bytes).nth((offset - first) as usize)
     }
 
     /// The frames that are there, oldest first, each with its offset; the first ones may be below the floor.

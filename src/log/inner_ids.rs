@@ -101,8 +101,9 @@ impl InnerIds {
     }
 
     /// Notes an event whose payload is not kept.
-    pub(super) fn note(&mut self, frame: &[u8], rules: &Rules, keys: &Keys) {
-        let known = Known { id: self.current.as_slice().into(), hash: content_hash(frame, keys) };
+    pub(super) fn note(&mut self, offset: u64, frame: &[u8], rules: &Rules, keys: &Keys) {
+        let id = self.current.as_slice().into();
+        let known = Known { offset, id, hash: content_hash(frame, keys) };
         self.known.push(known, rules.retention.events.max(rules.dedupe_window as u64) as usize);
     }
 
@@ -143,33 +144,37 @@ impl InnerIds {
         known.chain(retained).map(|known| (known.id, known.hash)).collect()
     }
 
-    fn known_of(&self, offset: u64, frame: &[u8], id_line: &IdLine, keys: &Keys) -> Known {
+    /// The last event ID in force at the event `offset`, whose frame this is.
+    pub(super) fn id_of(&self, offset: u64, frame: &[u8], id_line: &IdLine) -> Vec<u8> {
         let id = lines(frame).last_id().unwrap_or_default();
-        let id = if id_line.is_of_this_stream(id) {
-            let embedded = event_id::embedded(id).map(Vec::into_boxed_slice);
-            embedded.or_else(|| self.long_at(offset)).unwrap_or_default()
+        if id_line.is_of_this_stream(id) {
+            event_id::embedded(id).or_else(|| self.long_at(offset)).unwrap_or_default()
         } else {
-            id.into()
-        };
-        Known { id, hash: content_hash(frame, keys) }
+            id.to_vec()
+        }
     }
 
-    fn long_at(&self, offset: u64) -> Option<Box<[u8]>> {
+    fn known_of(&self, offset: u64, frame: &[u8], id_line: &IdLine, keys: &Keys) -> Known {
+        let id = self.id_of(offset, frame, id_line).into_boxed_slice();
+        Known { offset, id, hash: content_hash(frame, keys) }
+    }
+
+    fn long_at(&self, offset: u64) -> Option<Vec<u8>> {
         let index = self.long.binary_search_by_key(&offset, |(offset, _)| *offset).ok()?;
-        Some(self.long[index].1.clone())
+        Some(self.long[index].1.to_vec())
     }
 
-    /// Goes back to the event that is `places` before the newest known one. `false`: it is not known.
-    pub(super) fn rewind(&mut self, places: u64) -> bool {
-        let Some(known) = self.known.before_newest(places) else { return false };
+    /// Goes back to the event at `offset`. `false`: it is not known.
+    pub(super) fn rewind(&mut self, offset: u64) -> bool {
+        let Some(known) = self.known.get(offset) else { return false };
         self.current = known.id.to_vec();
-        self.known.take_back(places);
+        self.known.forget_after(offset);
         true
     }
 
-    /// The ID at the event that is `places` before the newest known one.
-    pub(super) fn before_newest(&self, places: u64) -> Option<&[u8]> {
-        self.known.before_newest(places).map(|known| &*known.id)
+    /// The last event ID in force at the event `offset`, whose payload is not kept.
+    pub(super) fn known_id_at(&self, offset: u64) -> Option<&[u8]> {
+        self.known.get(offset).map(|known| &*known.id)
     }
 
     /// The event that has this ID of the inner service.

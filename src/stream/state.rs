@@ -148,7 +148,7 @@ impl State {
             state,
             generation: self.log.generation(),
             last: self.log.last(),
-            first: self.log.first_retained(),
+            first: self.log.complete_from(),
             first_of_its: self.log.first_of(position.generation),
             first_of_next: self.log.first_after(position.generation),
         }

@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     fn line(marker: &str, generation: u32) -> IdLine {
-        IdLine::new(&Marker::new(marker).unwrap(), &Token::from_bytes([0; 16]), generation)
+        IdLine::new(&Marker::new(marker).unwrap(), &Token::from_text(&[b'A'; 22]).unwrap(), generation)
     }
 
     fn written(offset: u64, inner: Option<&[u8]>, ending: &str) -> (String, bool) {
