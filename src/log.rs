@@ -279,8 +279,8 @@ impl Log {
         }
         let (ending, terminator) = endings(frame, this);
         let offset = self.last();
-        let _ = self.id_line.write(&mut self.out, offset, embed(&self.inner_id), ending.as_bytes());
-        self.out.extend_from_slice(terminator.as_bytes());
+        let endings = both(ending, terminator);
+        let _ = self.id_line.write(&mut self.out, offset, embed(&self.inner_id), endings);
         self.complete = self.out.len();
         self.publish(false);
     }
@@ -350,13 +350,9 @@ impl Log {
                     return;
                 }
                 let offset = self.history.next();
-                let _ = self.id_line.write(
-                    &mut self.out,
-                    offset,
-                    embed(&self.inner_id),
-                    ending.as_bytes(),
-                );
-                self.out.extend_from_slice(terminator.as_bytes());
+                let endings = both(ending, terminator);
+                let inner = embed(&self.inner_id);
+                let _ = self.id_line.write(&mut self.out, offset, inner, endings);
                 self.history.push(&self.out[self.complete..], now);
                 self.history.trim(&rules.retention, room.floor());
             }
@@ -540,6 +536,23 @@ fn endings(frame: &Frame, this: &[u8]) -> (LineEnding, LineEnding) {
         _ => LineEnding::CrLf,
     };
     (ending, terminator)
+}
+
+/// The bytes of two line endings, one after the other.
+#[inline]
+fn both(ending: LineEnding, terminator: LineEnding) -> &'static [u8] {
+    use LineEnding::{Cr, CrLf, Lf};
+    match (ending, terminator) {
+        (Lf, Lf) => b"\n\n",
+        (Lf, Cr) => b"\n\r",
+        (Lf, CrLf) => b"\n\r\n",
+        (Cr, Lf) => b"\r\n",
+        (Cr, Cr) => b"\r\r",
+        (Cr, CrLf) => b"\r\r\n",
+        (CrLf, Lf) => b"\r\n\n",
+        (CrLf, Cr) => b"\r\n\r",
+        (CrLf, CrLf) => b"\r\n\r\n",
+    }
 }
 
 /// Removes `len` bytes at `at`.

@@ -438,20 +438,29 @@ impl State {
     #[inline]
     pub(super) fn take_in(&mut self, data: Bytes, stream: &Stream, fx: &mut Effects) {
         if matches!(self.phase, Phase::Live) {
-            self.rest = data;
-            self.take_rest(stream, fx);
+            self.append(data, stream, fx);
         }
     }
 
     fn take_rest(&mut self, stream: &Stream, fx: &mut Effects) {
+        let rest = std::mem::take(&mut self.rest);
+        self.append(rest, stream, fx);
+    }
+
+    /// What there is no room for becomes the rest; what was taken is let go of.
+    #[inline]
+    fn append(&mut self, mut data: Bytes, stream: &Stream, fx: &mut Effects) {
         let room = self.room(stream);
         self.log.append(
-            &mut self.rest,
+            &mut data,
             &stream.config.rules,
             &stream.registry.keys,
             &room,
             Instant::now,
         );
+        if !data.is_empty() {
+            self.rest = data;
+        }
         if self.log.has_news() {
             fx.observations.extend(self.log.take_news());
         }
