@@ -446,6 +446,7 @@ impl Log {
 
     /// The reason to tell a reader that stands before `next` and was told of all generations up to `told`, with the
     /// generation that it is told of.
+    #[inline]
     pub(crate) fn untold(&self, told: u32, next: u64) -> Option<(u32, GapReason)> {
         if told >= self.last_gap {
             return None;

@@ -62,6 +62,7 @@ impl Tail {
     }
 
     /// Whether the reader has taken all pieces.
+    #[inline]
     pub(crate) fn is_at_end(&self, follower: Follower) -> bool {
         follower.0 == self.end()
     }
@@ -88,6 +89,7 @@ impl Tail {
         self.pieces.capacity() * size_of::<Piece>()
     }
 
+    #[inline]
     fn end(&self) -> u64 {
         self.first + self.pieces.len() as u64
     }

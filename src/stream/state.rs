@@ -241,6 +241,30 @@ impl State {
         }
     }
 
+    /// The inner body for a reader that has all there is and drives. That is the normal case, and nothing but a poll
+    /// follows from it; in all others [`turn`](Self::turn) tells.
+    #[inline]
+    pub(super) fn lend(&mut self, key: usize) -> Option<InnerBody> {
+        let reader = self.readers.get(key)?;
+        let has_all = self.log.tail().is_at_end(reader.follower?);
+        let may = has_all
+            && self.rest.is_empty()
+            && reader.close.is_none()
+            && self.log.untold(reader.told, reader.cursor.next).is_none();
+        if may { self.take_inline() } else { None }
+    }
+
+    #[inline]
+    fn take_inline(&mut self) -> Option<InnerBody> {
+        if !matches!(self.producer, Producer::Inline(_)) {
+            return None;
+        }
+        match std::mem::replace(&mut self.producer, Producer::Lent { to_task: false }) {
+            Producer::Inline(body) => Some(body),
+            _ => None,
+        }
+    }
+
     /// What a reader is to do. If that is to wait, `waker` is woken when it is worth asking again.
     #[inline]
     pub(super) fn turn(
@@ -252,21 +276,20 @@ impl State {
     ) -> Turn {
         loop {
             if let Some(step) = self.step(key, stream) {
-                fx.wakers.extend(self.unpause_if_room(stream));
+                if let Some(driver) = self.unpause_if_room(stream) {
+                    fx.wakers.push(driver);
+                }
                 return Turn::Step(step);
             }
-            match std::mem::replace(&mut self.producer, Producer::Lent { to_task: false }) {
-                Producer::Inline(body) if self.rest.is_empty() => return Turn::Drive(body),
-                Producer::Inline(body) => {
-                    self.producer = Producer::Inline(body);
-                    self.take_rest(stream, fx);
-                }
-                other => {
-                    self.producer = other;
-                    self.wait(key, waker);
-                    return Turn::Wait;
-                }
+            if !self.rest.is_empty() && matches!(self.producer, Producer::Inline(_)) {
+                self.take_rest(stream, fx);
+                continue;
             }
+            if let Some(body) = self.take_inline() {
+                return Turn::Drive(body);
+            }
+            self.wait(key, waker);
+            return Turn::Wait;
         }
     }
 
@@ -356,7 +379,7 @@ impl State {
                     missed: Some(resumed + 1 - next),
                     reason,
                 };
-                Some(Step::Gap(gap, Position { generation, offset: resumed }))
+                Some(Step::Gap(Box::new((gap, Position { generation, offset: resumed }))))
             }
             Found::End => None,
         }
@@ -367,7 +390,7 @@ impl State {
     fn generation_gap(&mut self, key: usize, generation: u32, reason: GapReason) -> Step {
         let next = self.readers.get(key).map_or(1, |reader| reader.cursor.next);
         let gap = Gap { requested: Some(next - 1), resumed: next - 1, missed: None, reason };
-        Step::Gap(gap, Position { generation, offset: next - 1 })
+        Step::Gap(Box::new((gap, Position { generation, offset: next - 1 })))
     }
 
     /// What a reader gets that has all there is.
