@@ -99,11 +99,7 @@ fn app(layered: bool) -> Router {
         .route("/events", get(events))
         .route("/bulk", get(bulk))
         .route("/broadcast", get(subscribe));
-    let streams = if layered {
-        streams.layer(SseResumeLayer::new())
-    } else {
-        streams
-    };
+    let streams = if layered { streams.layer(SseResumeLayer::new()) } else { streams };
     streams.route("/run", get(run)).route("/reset", get(reset)).with_state(feeds)
 }
 
@@ -153,9 +149,7 @@ async fn subscribe(
 type Amounts = Query<HashMap<String, usize>>;
 
 /// Many events that are all ready at once.
-async fn bulk(
-    Query(amounts): Amounts,
-) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+async fn bulk(Query(amounts): Amounts) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let events = stream::repeat_with(|| Ok(Event::default().data(DATA)));
     Sse::new(events.take(amounts["events"]))
 }
