@@ -288,7 +288,7 @@ impl Log {
     /// Copies what has come now of a whole frame, without its blank line. Parts that came before are there already.
     #[inline]
     fn copy(&mut self, this: &[u8], frame: &Frame) {
-        self.out.reserve(frame.end + IdLine::LINE_LEN_MAX);
+        self.out.reserve(frame.end + self.id_line.len_max(&self.inner_id));
         let blank = frame.end - (frame.len - frame.blank);
         self.out.extend_from_slice(&this[..blank]);
         if frame.fields.contains(Fields::ID) {

@@ -32,7 +32,7 @@ pub(super) struct State {
     driver: Option<Waker>,
     /// Whether that task holds the inner body back.
     paused: bool,
-    lingering: Option<Lingering>,
+    lingering: Option<Box<Lingering>>,
     /// Where the last reader stood when it left.
     left: Cursor,
     end_told: bool,
@@ -215,7 +215,7 @@ impl State {
         }
         match permit() {
             Some((permit, until)) => {
-                self.lingering = Some(Lingering { until, _permit: permit });
+                self.lingering = Some(Box::new(Lingering { until, _permit: permit }));
                 fx.observations.push(Observation::LingerBegan);
                 self.move_to_task(fx);
             }
@@ -307,10 +307,8 @@ impl State {
     fn step(&mut self, key: usize, stream: &Stream) -> Option<Step> {
         loop {
             let reader = self.readers.get(key)?;
-            if reader.close.is_some_and(|close| close.after <= reader.cursor.next)
-                && !reader.within_frame
-            {
-                return reader.close.map(|close| Step::Close(close.how));
+            if let Some(close) = reader.due_close() {
+                return Some(Step::Close(close));
             }
             if let Some((generation, reason)) = self.log.untold(reader.told, reader.cursor.next) {
                 reader.told = generation;
@@ -642,7 +640,7 @@ impl State {
     pub(super) fn close(&mut self, key: usize, how: Close) {
         let after = self.log.last() + 1;
         if let Some(reader) = self.readers.get(key) {
-            reader.close = Some(Closing { how, after });
+            reader.close = Some(Box::new(Closing { how, after }));
         }
     }
 
@@ -651,7 +649,7 @@ impl State {
         let after = self.log.last() + 1;
         self.readers
             .iter_mut()
-            .for_each(|reader| reader.close = Some(Closing { how: how(), after }));
+            .for_each(|reader| reader.close = Some(Box::new(Closing { how: how(), after })));
         self.readers.wake_all(&mut fx.wakers);
     }
 

@@ -40,6 +40,16 @@ impl IdLine {
         line
     }
 
+    /// The most bytes that [`IdLine::write`] appends with this inner ID.
+    #[inline]
+    pub(crate) fn len_max(&self, inner: &[u8]) -> usize {
+        if inner.is_empty() {
+            usize::from(self.len) + decimal::MAX_LEN + ENDING_MAX
+        } else {
+            Self::LINE_LEN_MAX
+        }
+    }
+
     fn push(&mut self, part: &[u8]) {
         let at = usize::from(self.len);
         self.start[at..at + part.len()].copy_from_slice(part);
