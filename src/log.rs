@@ -304,8 +304,8 @@ impl Log {
         let (ending, terminator) = endings(frame, this);
         let offset = self.last();
         let inner_id = self.inner.as_ref().map(|inner| inner.current());
-        let _ = self.id_line.write(&mut self.out, offset, inner_id, ending.as_bytes());
-        self.out.extend_from_slice(terminator.as_bytes());
+        let endings = both(ending, terminator);
+        let _ = self.id_line.write(&mut self.out, offset, inner_id, endings);
         if let Some(inner) = &mut self.inner {
             inner.end_event();
         }
@@ -316,7 +316,7 @@ impl Log {
     /// Copies what has come now of a whole frame, without its blank line. Parts that came before are there already.
     #[inline]
     fn copy(&mut self, this: &[u8], frame: &Frame, rules: &Rules) {
-        self.out.reserve(frame.end + IdLine::LINE_LEN_MAX);
+        self.out.reserve(frame.end + self.id_line.len_max(self.inner_id()));
         let blank = frame.end - (frame.len - frame.blank);
         self.out.extend_from_slice(&this[..blank]);
         if frame.fields.contains(Fields::RETRY) {
@@ -363,8 +363,7 @@ impl Log {
                     self.skipped += 1;
                     return;
                 }
-                self.write_id(ending, rules, keys);
-                self.out.extend_from_slice(terminator.as_bytes());
+                self.write_id(ending, terminator, rules, keys);
                 self.record(frame.len, rules, keys, room, now);
             }
             BlockKind::EventWithoutData => self.out.extend_from_slice(terminator.as_bytes()),
@@ -379,25 +378,25 @@ impl Log {
         self.complete = self.out.len();
     }
 
-    /// Writes the ID of the event at the end of `out`.
+    /// Writes the ID of the event at the end of `out`, and its blank line.
     #[inline]
-    fn write_id(&mut self, ending: LineEnding, rules: &Rules, keys: &Keys) {
-        let offset = self.history.next();
+    fn write_id(&mut self, ending: LineEnding, terminator: LineEnding, rules: &Rules, keys: &Keys) {
+        let (out, offset) = (&mut self.out, self.history.next());
+        let endings = both(ending, terminator);
         match &mut self.inner {
             None => {
-                let _ = self.id_line.write(&mut self.out, offset, None, ending.as_bytes());
+                let _ = self.id_line.write(out, offset, None, endings);
             }
             Some(inner) => {
-                inner.write_id(
-                    &mut self.out,
-                    self.complete,
-                    offset,
-                    &self.id_line,
-                    ending,
-                    rules,
-                    keys,
-                );
-                inner.end_event();
+                if inner.stays(offset, rules, keys) {
+                    inner.write_own(out, ending);
+                    out.extend_from_slice(terminator.as_bytes());
+                    inner.end_event();
+                } else {
+                    inner.cut_own(out, self.complete);
+                    let fits = self.id_line.write(out, offset, Some(inner.current()), endings);
+                    inner.end_event_at(offset, fits);
+                }
             }
         }
     }
@@ -523,6 +522,7 @@ impl Log {
 
     /// The reason to tell a reader that stands before `next` and was told of all generations up to `told`, with the
     /// generation that it is told of.
+    #[inline]
     pub(crate) fn untold(&self, told: u32, next: u64) -> Option<(u32, GapReason)> {
         if told >= self.last_gap {
             return None;
@@ -617,6 +617,23 @@ fn endings(frame: &Frame, this: &[u8]) -> (LineEnding, LineEnding) {
         _ => LineEnding::CrLf,
     };
     (ending, terminator)
+}
+
+/// The bytes of two line endings, one after the other.
+#[inline]
+fn both(ending: LineEnding, terminator: LineEnding) -> &'static [u8] {
+    use LineEnding::{Cr, CrLf, Lf};
+    match (ending, terminator) {
+        (Lf, Lf) => b"\n\n",
+        (Lf, Cr) => b"\n\r",
+        (Lf, CrLf) => b"\n\r\n",
+        (Cr, Lf) => b"\r\n",
+        (Cr, Cr) => b"\r\r",
+        (Cr, CrLf) => b"\r\r\n",
+        (CrLf, Lf) => b"\r\n\n",
+        (CrLf, Cr) => b"\r\n\r",
+        (CrLf, CrLf) => b"\r\n\r\n",
+    }
 }
 
 /// Removes `len` bytes at `at`.

@@ -65,7 +65,7 @@ pub(crate) enum Step {
     /// Bytes of the event stream.
     Data(Bytes),
     /// Events are missing; the position says from where it goes on.
-    Gap(Gap, Position),
+    Gap(Box<(Gap, Position)>),
     /// The stream has ended, perhaps with trailers.
     End(Option<Box<HeaderMap>>),
     /// The response ends before the stream does.
@@ -140,7 +140,11 @@ impl Stream {
     /// What a reader is to do. If that is to wait, `waker` is woken when it is worth asking again.
     #[inline]
     pub(crate) fn turn(self: &Arc<Self>, reader: usize, waker: &Waker) -> Turn {
-        self.with(|state, fx| state.turn(reader, self, waker, fx))
+        let lent = self.lock().lend(reader);
+        match lent {
+            Some(body) => Turn::Drive(body),
+            None => self.with(|state, fx| state.turn(reader, self, waker, fx)),
+        }
     }
 
     /// Ends one response, once what is published now was sent.

@@ -62,41 +62,41 @@ impl InnerIds {
         self.is_in_frame = false;
     }
 
+    /// The event at `offset` is over, whose ID is one of ours; `fits` tells whether that carries the inner ID.
+    pub(super) fn end_event_at(&mut self, offset: u64, fits: bool) {
+        if !fits && self.current.len() <= LONGEST {
+            self.long.push_back((offset, self.current.as_slice().into()));
+        }
+        self.end_event();
+    }
+
     /// An event is over.
     pub(super) fn end_event(&mut self) {
         self.is_own = false;
         self.is_in_frame = false;
     }
 
-    /// Writes the ID of the event at the end of `out`, which begins at `start` and has its own `id` lines or none.
-    pub(super) fn write_id(
-        &mut self,
-        out: &mut BytesMut,
-        start: usize,
-        offset: u64,
-        id_line: &IdLine,
-        ending: LineEnding,
-        rules: &Rules,
-        keys: &Keys,
-    ) {
-        let stays = rules.ids == EventIds::Preserve
+    /// Whether the event at `offset` keeps the ID that the inner service gave it.
+    pub(super) fn stays(&mut self, offset: u64, rules: &Rules, keys: &Keys) -> bool {
+        rules.ids == EventIds::Preserve
             && self.is_own
             && !self.current.is_empty()
-            && self.preserved.insert(hash(&self.current, keys), offset);
-        match (stays, self.is_in_frame) {
-            (true, true) => return,
-            (true, false) => {
-                out.extend_from_slice(b"id: ");
-                out.extend_from_slice(&self.current);
-                out.extend_from_slice(ending.as_bytes());
-                return;
-            }
-            (false, true) if rules.ids == EventIds::Preserve => cut_id_lines(out, start),
-            (false, _) => {}
+            && self.preserved.insert(hash(&self.current, keys), offset)
+    }
+
+    /// Writes the inner service's ID where the event at the end of `out` does not have it already.
+    pub(super) fn write_own(&self, out: &mut BytesMut, ending: LineEnding) {
+        if !self.is_in_frame {
+            out.extend_from_slice(b"id: ");
+            out.extend_from_slice(&self.current);
+            out.extend_from_slice(ending.as_bytes());
         }
-        let fits = id_line.write(out, offset, Some(&self.current), ending.as_bytes());
-        if !fits && self.current.len() <= LONGEST {
-            self.long.push_back((offset, self.current.as_slice().into()));
+    }
+
+    /// Takes the inner service's `id` lines out of the event at the end of `out`, which begins at `start`.
+    pub(super) fn cut_own(&self, out: &mut BytesMut, start: usize) {
+        if self.is_in_frame {
+            cut_id_lines(out, start);
         }
     }
 
