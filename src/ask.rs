@@ -58,6 +58,17 @@ impl Asked {
     }
 }
 
+/// The inner service's own last event ID that a request comes back with.
+pub(crate) fn given_inner_id(parts: &Parts, config: &Config) -> Option<Vec<u8>> {
+    let in_query = || config.query.as_ref().and_then(|name| query::value(parts.uri.query()?, name));
+    let id = parts
+        .headers
+        .get(LAST_EVENT_ID)
+        .map(|value| value.as_bytes().to_vec())
+        .or_else(in_query)?;
+    Some(id).filter(|id| !id.is_empty())
+}
+
 /// The last event ID that the inner service is called with, as it is in the request.
 pub(crate) fn inner_id(headers: &HeaderMap) -> Vec<u8> {
     headers.get(LAST_EVENT_ID).map(|value| value.as_bytes().to_vec()).unwrap_or_default()

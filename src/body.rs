@@ -5,7 +5,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::HeaderMap;
@@ -16,6 +15,7 @@ use tokio::time::{Sleep, sleep};
 use crate::config::GapSignal;
 use crate::driver;
 use crate::error::{BoxError, ResumeError, ResumeErrorKind};
+use crate::jitter::jitter;
 use crate::resume::position::Position;
 use crate::resume::{Gap, GapReason};
 use crate::sse::encode;
@@ -142,6 +142,9 @@ enum Last {
 impl Reader {
     pub(crate) fn new(stream: Arc<Stream>, start: Start) -> Self {
         let key = stream.attach(start);
+        if stream.registry.is_draining() && stream.origin.repeatable {
+            stream.close(key, stream.drained());
+        }
         let age = stream.config.max_connection_age.map(|age| {
             let jittered = jitter(age, stream.config.jitter);
             Box::pin(sleep(jittered))
@@ -290,13 +293,4 @@ pub(crate) fn priming(stream: &Stream, position: Position) -> BytesMut {
     let mut out = BytesMut::new();
     encode::priming(&mut out, &stream.id_of(position));
     out
-}
-
-/// A duration that is up to `share` of itself longer.
-pub(crate) fn jitter(duration: Duration, share: f64) -> Duration {
-    let mut random = [0; 4];
-    // Without random bytes there is no jitter: all is as configured.
-    let _ = getrandom::fill(&mut random);
-    let fraction = f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX);
-    duration.mul_f64(1.0 + share * fraction)
 }

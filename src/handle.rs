@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use crate::binding;
-use crate::config::Config;
 use crate::registry::Registry;
 use crate::stream::{Close, Stream};
 
@@ -129,7 +128,6 @@ impl fmt::Debug for StreamHandle {
 #[derive(Clone)]
 pub struct LayerHandle {
     pub(crate) registry: Arc<Registry>,
-    pub(crate) config: Arc<Config>,
 }
 
 /// Counts of a layer at one moment.
@@ -158,6 +156,28 @@ impl LayerHandle {
             clients: self.registry.all().iter().map(|stream| stream.readers()).sum(),
             lingering: self.registry.lingering(),
             bytes: self.registry.bytes(),
+        }
+    }
+
+    /// Sends all clients away, for them to resume elsewhere or later.
+    ///
+    /// Responses to `GET` end now, after a reconnection time with jitter; new ones end at once. Those to other methods,
+    /// which cannot be asked for again, run on until they end or `deadline` has passed. Returns once no client is
+    /// left. Needs a Tokio runtime with time.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, clients go on being sent away, but those that run on are not cut off.
+    pub async fn drain(&self, deadline: Duration) {
+        self.registry.begin_drain();
+        self.close_all(|stream| stream.origin.repeatable);
+        if tokio::time::timeout(deadline, self.registry.all_left()).await.is_err() {
+            self.close_all(|_| true);
+        }
+    }
+
+    fn close_all(&self, mut which: impl FnMut(&Stream) -> bool) {
+        for stream in self.registry.all().into_iter().filter(|stream| which(stream)) {
+            stream.close_all(|| stream.drained());
         }
     }
 

@@ -10,7 +10,7 @@ use tower_layer::Layer;
 
 use crate::config::{
     Config, EventIds, GapSignal, Limits, Linger, OnFinished, OnMissing, OwnerSource, Priming,
-    SessionSource, SlowReader,
+    SessionSource, Share, ShareKeyOf, SlowReader, StartAt,
 };
 use crate::handle::{LayerHandle, StreamId};
 use crate::observer::Observation;
@@ -63,10 +63,7 @@ impl SseResumeLayer {
 
     /// A view for operators. It sees all services that this layer, or a clone of it, makes.
     pub fn handle(&self) -> LayerHandle {
-        LayerHandle {
-            registry: Arc::clone(&self.shared.registry),
-            config: Arc::clone(&self.config),
-        }
+        LayerHandle { registry: Arc::clone(&self.shared.registry) }
     }
 
     /// The secret that event IDs are signed with, so that IDs outlive this process and instances know each other's.
@@ -257,6 +254,46 @@ impl SseResumeLayer {
     #[must_use]
     pub fn dedupe_window(self, events: usize) -> Self {
         self.set(|config| config.rules.dedupe_window = events)
+    }
+
+    /// Lets requests with the same key, host and owner join one stream instead of calling the inner service each.
+    /// Default: none do.
+    ///
+    /// `key` is asked for each `GET`; `None` means that this one is not shared. The first request's response is what
+    /// all get; later ones begin where [`start_at`](Self::start_at) says. Needs a Tokio runtime.
+    #[must_use]
+    pub fn share(self, key: impl Fn(&Parts) -> Option<String> + Send + Sync + 'static) -> Self {
+        self.share_by(Arc::new(key), false)
+    }
+
+    /// The same for everybody, whoever they are. Default: none.
+    ///
+    /// **Everybody whose request has the key gets the stream of whoever came first.** Only for feeds that are the
+    /// same for all, down to the last byte, and public.
+    #[must_use]
+    pub fn share_across_owners(
+        self,
+        key: impl Fn(&Parts) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.share_by(Arc::new(key), true)
+    }
+
+    fn share_by(self, key: ShareKeyOf, across_owners: bool) -> Self {
+        self.set(|config| {
+            let start_at = config.share.as_ref().map_or(StartAt::Live, |share| share.start_at);
+            config.share = Some(Share { key, across_owners, start_at });
+        })
+    }
+
+    /// Where a client begins that joins a shared stream without a position; set after [`share`](Self::share).
+    /// Default: [`StartAt::Live`].
+    #[must_use]
+    pub fn start_at(self, start_at: StartAt) -> Self {
+        self.set(|config| {
+            if let Some(share) = &mut config.share {
+                share.start_at = start_at;
+            }
+        })
     }
 
     /// Adds a callback for what happens. It runs on the task that it happens in, never under a lock of the layer, and

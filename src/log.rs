@@ -5,6 +5,9 @@
 //! and a replay is the same bytes again.
 
 mod history;
+mod inner_ids;
+mod known;
+mod preserved;
 mod tail;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -13,14 +16,15 @@ use tokio::time::Instant;
 pub(crate) use history::{Cursor, Found};
 pub(crate) use tail::Follower;
 
-use crate::config::Rules;
+use crate::config::{EventIds, Rules};
 use crate::observer::Observation;
 use crate::resume::GapReason;
-use crate::resume::event_id::{self, IdLine};
+use crate::resume::event_id::IdLine;
 use crate::resume::keys::Keys;
 use crate::resume::seam::{Seam, Verdict};
 use crate::sse::{BlockKind, Fields, Frame, IdFilter, LineEnding, Piece, Scanner, lines};
 use history::History;
+use inner_ids::InnerIds;
 use tail::Tail;
 
 /// What is published as one piece: transports take such pieces without copying.
@@ -41,8 +45,8 @@ pub(crate) struct Log {
     /// How much memory `out` has at the most: its own capacity counts only what is not published.
     out_bytes: usize,
     id_line: IdLine,
-    /// The inner service's last event ID that is in force; empty: none.
-    inner_id: Vec<u8>,
+    /// `None` as long as the inner service gives no IDs.
+    inner: Option<Box<InnerIds>>,
     history: History,
     tail: Tail,
     /// The second and later generations.
@@ -51,9 +55,6 @@ pub(crate) struct Log {
     retry: Option<u64>,
     /// The newest generation that begins with a gap, 0 if none: readers compare it with what they were told.
     last_gap: u32,
-    gave_ids: bool,
-    /// Whether the inner service gave an ID, perhaps an empty one, since its last event.
-    has_own_id: bool,
     skipped: u64,
     oversized: bool,
     oversize: Option<Box<Oversize>>,
@@ -99,14 +100,12 @@ impl Log {
             complete: 0,
             out_bytes: 0,
             id_line,
-            inner_id: inner_id.to_vec(),
+            inner: (!inner_id.is_empty()).then(|| Box::new(InnerIds::called_with(inner_id))),
             history: History::starting_at(1),
             tail: Tail::default(),
             later: Vec::new(),
             retry: None,
             last_gap: 0,
-            gave_ids: !inner_id.is_empty(),
-            has_own_id: false,
             skipped: 0,
             oversized: false,
             oversize: None,
@@ -129,6 +128,12 @@ impl Log {
         }
     }
 
+    /// The lowest first offset of the generations after `generation`, if there are any.
+    pub(crate) fn first_after(&self, generation: u32) -> Option<u64> {
+        let later = self.later.get(generation.saturating_sub(1) as usize..)?;
+        later.iter().map(|generation| generation.first).min()
+    }
+
     /// The offset of the last event; 0 if there was none.
     pub(crate) fn last(&self) -> u64 {
         self.history.next() - 1
@@ -139,22 +144,25 @@ impl Log {
         self.history.first()
     }
 
-    pub(crate) fn lost_reason(&self) -> GapReason {
-        self.history.floor_reason()
-    }
-
-    pub(crate) fn total(&self) -> u64 {
-        self.history.total()
-    }
-
     /// The inner service's own last event ID; empty if it has none.
     pub(crate) fn inner_id(&self) -> &[u8] {
-        &self.inner_id
+        self.inner.as_ref().map_or(&[], |inner| inner.current())
+    }
+
+    /// The inner service's last event ID at the event `offset`, where that is known without its payload.
+    pub(crate) fn inner_id_at(&self, offset: u64) -> Option<&[u8]> {
+        let places = self.last().checked_sub(offset)?;
+        if places == 0 { Some(self.inner_id()) } else { self.inner.as_ref()?.before_newest(places) }
+    }
+
+    /// The event that has this ID of the inner service.
+    pub(crate) fn find(&self, inner_id: &[u8], keys: &Keys) -> Option<u64> {
+        self.inner.as_ref()?.find(inner_id, keys)
     }
 
     /// Whether the inner service knows event IDs: it gave one, or was called with one.
     pub(crate) fn gave_ids(&self) -> bool {
-        self.gave_ids
+        self.inner.as_ref().is_some_and(|inner| inner.gave)
     }
 
     pub(crate) fn retry(&self) -> Option<u64> {
@@ -177,7 +185,9 @@ impl Log {
 
     /// The generation that the event at `offset` belongs to.
     pub(crate) fn generation_of(&self, offset: u64) -> u32 {
-        self.later.partition_point(|generation| generation.first <= offset) as u32 + 1
+        // Where payload is not kept, a later generation may begin before an earlier one.
+        let later = self.later.iter().rposition(|generation| generation.first <= offset);
+        later.map_or(1, |index| index as u32 + 2)
     }
 
     /// Whether a frame is being passed on that is too large to hold.
@@ -188,11 +198,12 @@ impl Log {
     /// Heap that this log takes.
     #[inline]
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.history.heap_bytes() + self.out_bytes + self.tail.bytes() + self.tail.heap_bytes()
-    }
-
-    pub(crate) fn retains_nothing(&self) -> bool {
-        self.history.is_empty()
+        let inner = self.inner.as_ref().map_or(0, |inner| inner.heap_bytes());
+        self.history.heap_bytes()
+            + self.out_bytes
+            + self.tail.bytes()
+            + self.tail.heap_bytes()
+            + inner
     }
 
     /// Whether the inner body is to be held back rather than more taken from it.
@@ -233,7 +244,7 @@ impl Log {
             if self.oversize.is_some() {
                 self.end_oversize(this, &frame);
             } else {
-                self.copy(this, &frame);
+                self.copy(this, &frame, rules);
                 self.finish_frame(this, &frame, rules, keys, room, &now);
             }
             at += frame.end;
@@ -275,59 +286,49 @@ impl Log {
         let blank = frame.end - (frame.len - frame.blank);
         oversize.push(&this[..blank], &mut self.out);
         if let Some(id) = lines(&oversize.id_lines).last_id() {
-            self.set_inner_id(id.to_vec());
+            self.inner.get_or_insert_default().give(id);
         }
         let (ending, terminator) = endings(frame, this);
         let offset = self.last();
-        let _ = self.id_line.write(&mut self.out, offset, embed(&self.inner_id), ending.as_bytes());
+        let inner_id = self.inner.as_ref().map(|inner| inner.current());
+        let _ = self.id_line.write(&mut self.out, offset, inner_id, ending.as_bytes());
         self.out.extend_from_slice(terminator.as_bytes());
+        if let Some(inner) = &mut self.inner {
+            inner.end_event();
+        }
         self.complete = self.out.len();
         self.publish(false);
     }
 
     /// Copies what has come now of a whole frame, without its blank line. Parts that came before are there already.
     #[inline]
-    fn copy(&mut self, this: &[u8], frame: &Frame) {
+    fn copy(&mut self, this: &[u8], frame: &Frame, rules: &Rules) {
         self.out.reserve(frame.end + IdLine::LINE_LEN_MAX);
         let blank = frame.end - (frame.len - frame.blank);
         self.out.extend_from_slice(&this[..blank]);
-        if frame.fields.contains(Fields::ID) {
-            self.take_ids(frame);
-        }
         if frame.fields.contains(Fields::RETRY) {
             let raw = &self.out[self.complete + frame.lead..];
             self.retry = lines(raw).last_retry().or(self.retry);
+        }
+        if frame.fields.contains(Fields::ID) {
+            self.take_ids(frame, rules);
         }
         if frame.lead > 0 {
             cut(&mut self.out, self.complete, frame.lead);
         }
     }
 
-    /// Takes the inner service's `id` lines out of the frame at the end of `out`.
+    /// Notes the inner service's ID, and takes it out of the frame at the end of `out` unless it may stay.
     #[cold]
-    fn take_ids(&mut self, frame: &Frame) {
-        let start = self.complete + frame.lead;
-        if let Some(id) = lines(&self.out[start..]).last_id() {
-            let id = id.to_vec();
-            self.set_inner_id(id);
+    fn take_ids(&mut self, frame: &Frame, rules: &Rules) {
+        let inner = self.inner.get_or_insert_default();
+        if let Some(id) = lines(&self.out[self.complete + frame.lead..]).last_id() {
+            inner.give(id);
         }
-        if let Some(line) = frame.id_line {
-            cut(&mut self.out, self.complete + line.start, line.end - line.start);
-            return;
+        if rules.ids == EventIds::Assign || frame.kind() != BlockKind::Event {
+            inner_ids::cut_ids_of(&mut self.out, self.complete, frame);
+            inner.end_frame();
         }
-        let ids: Vec<_> = lines(&self.out[start..])
-            .filter(|line| matches!(line.field, crate::sse::Field::Id(_)))
-            .map(|line| line.range)
-            .collect();
-        for range in ids.into_iter().rev() {
-            cut(&mut self.out, start + range.start, range.len());
-        }
-    }
-
-    fn set_inner_id(&mut self, id: Vec<u8>) {
-        self.gave_ids |= !id.is_empty();
-        self.has_own_id = true;
-        self.inner_id = id;
     }
 
     /// The frame from `complete` on lies there without its `id` lines and its blank line.
@@ -349,16 +350,9 @@ impl Log {
                     self.skipped += 1;
                     return;
                 }
-                let offset = self.history.next();
-                let _ = self.id_line.write(
-                    &mut self.out,
-                    offset,
-                    embed(&self.inner_id),
-                    ending.as_bytes(),
-                );
+                self.write_id(ending, rules, keys);
                 self.out.extend_from_slice(terminator.as_bytes());
-                self.history.push(&self.out[self.complete..], now);
-                self.history.trim(&rules.retention, room.floor());
+                self.record(frame.len, rules, keys, room, now);
             }
             BlockKind::EventWithoutData => self.out.extend_from_slice(terminator.as_bytes()),
             // Becomes the head of the next block.
@@ -372,19 +366,82 @@ impl Log {
         self.complete = self.out.len();
     }
 
+    /// Writes the ID of the event at the end of `out`.
+    #[inline]
+    fn write_id(&mut self, ending: LineEnding, rules: &Rules, keys: &Keys) {
+        let offset = self.history.next();
+        match &mut self.inner {
+            None => {
+                let _ = self.id_line.write(&mut self.out, offset, None, ending.as_bytes());
+            }
+            Some(inner) => {
+                inner.write_id(
+                    &mut self.out,
+                    self.complete,
+                    offset,
+                    &self.id_line,
+                    ending,
+                    rules,
+                    keys,
+                );
+                inner.end_event();
+            }
+        }
+    }
+
+    /// Records the event at the end of `out`.
+    #[inline]
+    fn record(
+        &mut self,
+        len: usize,
+        rules: &Rules,
+        keys: &Keys,
+        room: &Room,
+        now: impl Fn() -> Instant,
+    ) {
+        let frame = &self.out[self.complete..];
+        if len > rules.frame_limit {
+            self.history.push_hole(GapReason::Oversize, now());
+            self.oversized = true;
+        } else if rules.retention.payload {
+            self.history.push(frame, now);
+        } else {
+            self.inner.get_or_insert_default().note(frame, rules, keys);
+            self.history.skip();
+            return;
+        }
+        self.history.trim(&rules.retention, room.floor());
+        self.digest(rules, keys);
+    }
+
+    /// Keeps what is needed of events that history has dropped.
+    #[inline]
+    fn digest(&mut self, rules: &Rules, keys: &Keys) {
+        let Some(inner) = &mut self.inner else { return };
+        if !self.history.keeps_dropped() {
+            self.history.keep_dropped();
+        }
+        if self.history.has_dropped() {
+            let (first, retained) =
+                (self.history.first(), self.history.next() - self.history.first());
+            inner.digest(self.history.take_dropped(), first, retained, &self.id_line, rules, keys);
+        }
+    }
+
     /// Whether the event at the end of `out` was sent in an earlier generation.
     #[cold]
     fn is_resent(&mut self, keys: &Keys) -> bool {
         let Some(seam) = &mut self.seam else { return false };
         let hash = content_hash(&self.out[self.complete..], keys);
-        let own_id = self.has_own_id.then_some(&*self.inner_id);
-        let verdict = seam.observe(own_id, hash);
-        self.has_own_id = false;
+        let verdict = seam.observe(self.inner.as_ref().and_then(|inner| inner.own()), hash);
         if seam.is_over() {
             self.seam = None;
         }
         if let Verdict::SendAfterGap(reason) = verdict {
             self.tell_gap(reason);
+        }
+        if let (Verdict::Skip, Some(inner)) = (verdict, &mut self.inner) {
+            inner.end_event();
         }
         verdict == Verdict::Skip
     }
@@ -443,7 +500,9 @@ impl Log {
         self.out = BytesMut::new();
         self.out_bytes = 0;
         self.complete = 0;
-        self.has_own_id = false;
+        if let Some(inner) = &mut self.inner {
+            inner.end_event();
+        }
         self.seam = None;
         self.oversize = None;
     }
@@ -478,9 +537,10 @@ impl Log {
     }
 
     /// What has to happen when time passes: seals and expires.
-    pub(crate) fn sweep(&mut self, rules: &Rules, protected: u64, now: Instant) {
+    pub(crate) fn sweep(&mut self, rules: &Rules, keys: &Keys, protected: u64, now: Instant) {
         self.history.seal_if_older(rules.retention.seal_age(), now);
         self.history.expire(rules.retention.age, protected, now);
+        self.digest(rules, keys);
     }
 
     /// Gives up the oldest block that nobody has still to read; returns whether there was one.
@@ -493,13 +553,22 @@ impl Log {
         self.history.clear(now);
     }
 
-    /// The window for a takeover: what is retained, as inner ID and content.
-    pub(crate) fn seam(&self, keys: &Keys) -> Seam {
-        let events = self.history.frames().map(|(_, frame)| {
-            let id = lines(frame).last_id().and_then(event_id::embedded).unwrap_or_default();
-            (id, content_hash(frame, keys))
-        });
-        Seam::new(events, &self.inner_id)
+    /// What a new inner response may resend, if the inner service gives IDs.
+    pub(crate) fn seam(&self, keys: &Keys) -> Option<Seam> {
+        let inner = self.inner.as_ref().filter(|inner| inner.gave)?;
+        let window = inner.window(self.history.frames(), &self.id_line, keys);
+        Some(Seam::new(window, inner.current()))
+    }
+
+    /// Where no payload is kept: goes back to just after the event `offset`, which the inner service is to go on from.
+    /// What it said after that is to come again. `false`: it is not known any more.
+    pub(crate) fn rewind(&mut self, offset: u64, now: Instant) -> bool {
+        let Some(places) = self.last().checked_sub(offset) else { return false };
+        let known = places == 0 || self.inner.as_mut().is_some_and(|inner| inner.rewind(places));
+        if known && places > 0 {
+            self.history.rewind(offset + 1, now);
+        }
+        known
     }
 }
 
@@ -519,12 +588,6 @@ impl Oversize {
             Piece::Id(bytes) => id_lines.extend_from_slice(bytes),
         });
     }
-}
-
-/// An empty ID and none mean the same: no `Last-Event-ID` is sent (section 9.2.3).
-#[inline]
-fn embed(inner_id: &[u8]) -> Option<&[u8]> {
-    (!inner_id.is_empty()).then_some(inner_id)
 }
 
 /// How our `id` line ends, and how the blank line does.

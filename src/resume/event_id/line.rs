@@ -37,6 +37,15 @@ impl IdLine {
         line
     }
 
+    /// Whether `id` is an ID of the same stream, under whichever generation.
+    pub(crate) fn is_of_this_stream(&self, id: &[u8]) -> bool {
+        let start = &self.start[FIELD.len()..usize::from(self.len)];
+        let token_end = start.iter().rposition(|byte| *byte == b'.').unwrap_or_default();
+        let stream_end =
+            start[..token_end].iter().rposition(|byte| *byte == b'.').unwrap_or_default();
+        id.starts_with(&start[..=stream_end])
+    }
+
     fn push(&mut self, part: &[u8]) {
         let at = usize::from(self.len);
         self.start[at..at + part.len()].copy_from_slice(part);
