@@ -17,13 +17,12 @@ struct User(String);
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
     let owner = |parts: &Parts| parts.extensions.get().map(|User(id)| id.clone());
-    let app = Router::new().route("/events", get(count));
-    let app = app.layer(SseResumeLayer::new().owner(owner)).layer(from_fn(authenticate));
+    let events = get(count).layer(SseResumeLayer::new().owner(owner)).layer(from_fn(authenticate));
 
     let address = env::args().nth(1).unwrap_or("127.0.0.1:3000".into());
     let listener = TcpListener::bind(address).await?;
     println!("http://{}/events", listener.local_addr()?);
-    axum::serve(listener, app).await
+    axum::serve(listener, Router::new().route("/events", events)).await
 }
 
 /// Tokens look like `ada-1`, `ada-2`: a renewed one is of the same user, and resumes the same streams.

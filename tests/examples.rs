@@ -11,7 +11,8 @@ use http::StatusCode;
 use process::{Example, run_to_end};
 
 /// The ones that show one thing each.
-const SMALL: [&str; 4] = ["axum", "hyper", "owner", "post"];
+const SMALL: [&str; 7] =
+    ["axum", "graceful_shutdown", "hyper", "owner", "post", "preserve", "shared_feed"];
 
 #[test]
 fn a_small_example_has_less_than_forty_lines() {
@@ -94,4 +95,38 @@ async fn a_stream_is_resumed_with_a_renewed_token_of_its_owner_and_of_nobody_els
     assert!(other.data(1).await[0].contains("unknown"));
     let mut renewed = example.get(&[("authorization", "Bearer ada-2"), back]).await;
     assert_eq!(renewed.data(2).await, ["2", "3"]);
+}
+
+#[tokio::test]
+async fn a_feed_keeps_its_own_ids_and_is_resumed_with_them() {
+    let example = Example::start("preserve").await;
+    let mut first = example.get(&[]).await;
+    first.data(4).await;
+    assert_eq!(first.last_event_id(), "4");
+    let mut second = example.get(&[("last-event-id", "2")]).await;
+    assert_eq!(second.data(3).await, ["102.99", "103.99", "104.99"]);
+    assert_eq!(second.last_event_id(), "5");
+}
+
+#[tokio::test]
+async fn a_shared_feed_is_one_stream_for_all() {
+    let example = Example::start("shared_feed").await;
+    let mut first = example.get(&[]).await;
+    assert_eq!(first.data(2).await, ["news 0", "news 1"]);
+    let mut second = example.get(&[]).await;
+    let news = second.data(1).await.remove(0);
+    assert_ne!(news, "news 0");
+    while first.data(1).await != [news.as_str()] {}
+    assert_eq!(first.last_event_id(), second.last_event_id());
+}
+
+#[tokio::test]
+async fn a_server_that_stops_sends_its_clients_away_and_ends() {
+    let example = Example::start("graceful_shutdown").await;
+    let mut client = example.get(&[]).await;
+    assert_eq!(client.data(1).await, ["0"]);
+    example.interrupt().await;
+    // It has no end of its own.
+    while !client.data(1).await.is_empty() {}
+    assert!(example.ended().await.success());
 }
