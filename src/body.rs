@@ -16,6 +16,7 @@ use crate::config::GapSignal;
 use crate::driver;
 use crate::error::{BoxError, ResumeError, ResumeErrorKind};
 use crate::jitter::jitter;
+use crate::observer::Observation;
 use crate::resume::position::Position;
 use crate::resume::{Gap, GapReason};
 use crate::sse::encode;
@@ -242,6 +243,9 @@ impl Reader {
                 if self.tells_loss && lost {
                     self.due = Some(self.loss());
                 }
+                if error.kind() == ResumeErrorKind::TooSlow {
+                    self.stream.observe(Observation::SlowReader);
+                }
                 self.last = Last::Error(error);
             }
         }
@@ -256,7 +260,13 @@ impl Reader {
         self.gap_signal(&gap, position)
     }
 
+    /// What tells this reader of a gap.
     pub(crate) fn gap_signal(&self, gap: &Gap, position: Position) -> Bytes {
+        let Gap { reason, missed, .. } = *gap;
+        self.stream.observe(Observation::Gap { reason, missed });
+        if reason == GapReason::TooSlow {
+            self.stream.observe(Observation::SlowReader);
+        }
         gap_signal(&self.stream, gap, position)
     }
 
