@@ -1,5 +1,10 @@
 //! The layer: its configuration, one method a knob.
 
+#[cfg(feature = "metrics")]
+mod metrics;
+#[cfg(feature = "tracing")]
+mod tracing;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
