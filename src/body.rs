@@ -168,6 +168,11 @@ impl Reader {
         &self.stream
     }
 
+    /// The stream is to outlive this client even if it leaves before it got anything: others may join.
+    pub(crate) fn leaves_stream_to_others(&mut self) {
+        self.seen = true;
+    }
+
     /// Adds to what is sent first.
     pub(crate) fn send_first(&mut self, bytes: &[u8]) {
         let before = self.due.take().unwrap_or_default();

@@ -204,7 +204,13 @@ impl Stream {
             // The inner service is to send it again.
             view.first = view.first.min(position.offset + 1);
         }
-        plan(&view, position)
+        match plan(&view, position) {
+            // There is nothing to replay, and where the stream goes on is known only then.
+            Plan::TakeOver { gap, .. } if !self.config.rules.retention.payload => {
+                Plan::TakeOver { at_end: true, gap }
+            }
+            plan => plan,
+        }
     }
 
     /// Whether the inner service's own IDs are looked up: only where it is certain whose they are.
@@ -282,7 +288,8 @@ impl Stream {
     /// Whether somebody goes on with the stream, and it has nothing after `position` before that is decided.
     pub(crate) fn waits_for_takeover(&self, position: Position) -> bool {
         let state = self.lock();
-        state.is_undecided() && state.log.last() == position.offset
+        let has_payload = self.config.rules.retention.payload;
+        state.is_undecided() && (!has_payload || state.log.last() == position.offset)
     }
 
     /// Whether a takeover is claimed.

@@ -153,6 +153,9 @@ impl Wrap {
     fn reader(&self, stream: &Arc<Stream>, from: Position, told: u32) -> Reader {
         let start = Start { next: from.offset + 1, told, retry_due: from.offset > 0 };
         let mut reader = Reader::new(Arc::clone(stream), start);
+        if self.is_shared {
+            reader.leaves_stream_to_others();
+        }
         send_retry(&mut reader);
         if self.primed {
             reader.primed = true;

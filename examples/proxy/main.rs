@@ -10,6 +10,7 @@ mod args;
 mod choices;
 mod client;
 mod forward;
+mod resumable;
 mod secret;
 mod serve;
 mod stop;
@@ -18,19 +19,13 @@ mod units;
 mod upload;
 mod upstream;
 
-use std::{convert::Infallible, process::ExitCode};
+use std::process::ExitCode;
 
 use clap::Parser;
-use http::{Request, Response};
-use hyper::body::Incoming;
 use tokio::net::TcpListener;
-use tower_service::Service;
+use tower_layer::Layer;
 
-use crate::{
-    args::Args,
-    stop::StopSignals,
-    upstream::{Upstream, UpstreamBody},
-};
+use crate::{args::Args, stop::StopSignals, upstream::Upstream};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -46,28 +41,14 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: &Args) -> Result<(), BoxError> {
-    let service = resumable(args, Upstream::new(args.upstream.clone())?);
+    let layer = resumable::layer(args);
+    let service = layer.layer(Upstream::new(args.upstream.clone())?);
     let listener = TcpListener::bind(args.listen)
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", args.listen))?;
     // Before the line that says "ready": whoever waits for it may send a signal at once.
     let stop = StopSignals::install()?;
     println!("listening on http://{}", listener.local_addr()?);
-    serve::serve(listener, service, stop, args.drain).await;
+    serve::serve(listener, service, &layer.handle(), stop, args.drain).await;
     Ok(())
-}
-
-/// The service in front of the upstream: here event streams become resumable.
-fn resumable(
-    _args: &Args,
-    upstream: Upstream<Incoming>,
-) -> impl Service<
-    Request<Incoming>,
-    Response = Response<UpstreamBody>,
-    Error = Infallible,
-    Future: Send + 'static,
-> + Clone
-+ Send
-+ 'static {
-    upstream
 }
