@@ -16,6 +16,7 @@ use crate::config::GapSignal;
 use crate::driver;
 use crate::error::{BoxError, ResumeError, ResumeErrorKind};
 use crate::jitter::jitter;
+use crate::observer::Observation;
 use crate::resume::position::Position;
 use crate::resume::{Gap, GapReason};
 use crate::sse::encode;
@@ -27,8 +28,18 @@ const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 pin_project! {
     /// The body of a response that passed the layer: an inner body as it is, or the events of a resumable stream.
     ///
-    /// Data is `Bytes`. Errors of a resumable stream are [`ResumeError`](crate::ResumeError)s; those of a body that
-    /// passes are its own, boxed.
+    /// Data is [`Bytes`]; a piece of a resumable stream can hold many events. Its size is unknown, and it ends with the
+    /// trailers of the inner body. A body that passes keeps its size hint and its trailers.
+    ///
+    /// # Errors
+    /// Those of a resumable stream are [`ResumeError`](crate::ResumeError)s, boxed: the response ended before its
+    /// stream did. Those of a body that passes are its own, boxed.
+    ///
+    /// # Cancel safety
+    /// To drop the body is what a disconnect is. A body that passes drops the inner one. Of a resumable stream, a reader
+    /// leaves: what it was not sent yet can be had by coming back, and the inner body is read on for the
+    /// [linger](crate::SseResumeLayer::linger) if it was the last one. If nothing of it was ever polled, there is no
+    /// linger, because no client can come back.
     pub struct ResumeBody<B> {
         #[pin]
         kind: Kind<B>,
@@ -249,6 +260,9 @@ impl Reader {
                 if self.tells_loss && lost {
                     self.due = Some(self.loss());
                 }
+                if error.kind() == ResumeErrorKind::TooSlow {
+                    self.stream.observe(Observation::SlowReader);
+                }
                 self.last = Last::Error(error);
             }
         }
@@ -263,7 +277,13 @@ impl Reader {
         self.gap_signal(&gap, position)
     }
 
+    /// What tells this reader of a gap.
     pub(crate) fn gap_signal(&self, gap: &Gap, position: Position) -> Bytes {
+        let Gap { reason, missed, .. } = *gap;
+        self.stream.observe(Observation::Gap { reason, missed });
+        if reason == GapReason::TooSlow {
+            self.stream.observe(Observation::SlowReader);
+        }
         gap_signal(&self.stream, gap, position)
     }
 

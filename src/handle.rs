@@ -8,7 +8,8 @@ use crate::binding;
 use crate::registry::Registry;
 use crate::stream::{Close, Stream};
 
-/// Names a stream, for logs and look-ups of operators. It is no event ID: nobody can resume with it.
+/// Names a stream, for logs and look-ups of operators. It is no event ID: nobody can resume with it, and no event ID can
+/// be made of it. Shown as 32 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamId(u128);
 
@@ -35,7 +36,20 @@ impl fmt::Debug for StreamId {
 
 /// A handler's own stream. The layer puts it into the extensions of each request that it may wrap.
 ///
-/// It can be used before the response exists: what is asked then is done once it does.
+/// It can be used before the response exists: what is asked then is done once it does. It keeps nothing alive; on a
+/// stream that is forgotten it does nothing.
+///
+/// ```
+/// use std::time::Duration;
+/// use axum::Extension;
+/// use tower_sse_resume::StreamHandle;
+///
+/// async fn events(Extension(stream): Extension<StreamHandle>) {
+///     // A job that takes long: the client may go, and ask again in 10 seconds.
+///     stream.close_connection(Duration::from_secs(10));
+/// }
+/// # let _ = events;
+/// ```
 #[derive(Clone)]
 pub struct StreamHandle(Arc<Mutex<Bound>>);
 
@@ -79,7 +93,7 @@ impl StreamHandle {
     /// Ends the responses of this stream cleanly, and lets clients come back after `retry`.
     ///
     /// What the layer has read of the inner body by now is sent before. The inner body is not touched: it is read on
-    /// for the linger, and clients that come back go on where they were.
+    /// for the linger, and clients that come back go on where they were. `retry` is sent in milliseconds.
     pub fn close_connection(&self, retry: Duration) {
         let stream = match &mut *self.lock() {
             Bound::Not { close, .. } => {
@@ -125,6 +139,18 @@ impl fmt::Debug for StreamHandle {
 }
 
 /// An operator's view of a layer; see [`SseResumeLayer::handle`](crate::SseResumeLayer::handle).
+///
+/// Clones see the same layer. A handle keeps none of its streams alive once the layer and its services are gone.
+///
+/// ```
+/// use tower_sse_resume::SseResumeLayer;
+///
+/// let layer = SseResumeLayer::new();
+/// let handle = layer.handle();
+/// assert_eq!(handle.stats().streams, 0);
+/// // At a user's logout, by what the owner is named by:
+/// handle.purge_owner("Bearer 2YotnFZFEjr1zCsicMWpAA");
+/// ```
 #[derive(Clone)]
 pub struct LayerHandle {
     pub(crate) registry: Arc<Registry>,
@@ -147,7 +173,7 @@ pub struct Stats {
 }
 
 impl LayerHandle {
-    /// Counts and bytes, as they are now.
+    /// Counts and bytes, as they are now. Goes through all streams: for each scrape of metrics, not for each request.
     pub fn stats(&self) -> Stats {
         let (streams, sessions) = self.registry.counts();
         Stats {

@@ -1,5 +1,10 @@
 //! The layer: its configuration, one method a knob.
 
+#[cfg(feature = "metrics")]
+mod metrics;
+#[cfg(feature = "tracing")]
+mod tracing;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,10 +27,17 @@ use crate::sse::encode::{EventName, InvalidEventName};
 
 /// A layer that makes the event streams of any HTTP service resumable.
 ///
-/// ```
-/// use tower_sse_resume::SseResumeLayer;
+/// Put it inside authentication, inside compression and inside CORS. Its methods configure it, one a knob; each names
+/// its default. Clones, and all services that they make, know the same streams.
 ///
-/// let layer = SseResumeLayer::new();
+/// ```
+/// use std::time::Duration;
+/// use tower_sse_resume::{Retention, SseResumeLayer};
+///
+/// let layer = SseResumeLayer::new()
+///     .retention(Retention::new().events(200))
+///     .linger(Duration::from_secs(60))
+///     .retry(Duration::from_secs(2));
 /// ```
 #[derive(Clone)]
 pub struct SseResumeLayer {
@@ -143,12 +155,25 @@ impl SseResumeLayer {
     }
 
     /// The methods whose responses are wrapped. Default: `GET`.
+    ///
+    /// Others may be answers that nobody should ask for twice: a `GET` may resume a `POST`'s stream, but never calls the
+    /// inner service for it. Keep `GET` in the list for that.
+    ///
+    /// ```
+    /// use http::Method;
+    /// use tower_sse_resume::SseResumeLayer;
+    ///
+    /// let layer = SseResumeLayer::new().methods([Method::GET, Method::POST]);
+    /// ```
     #[must_use]
     pub fn methods(self, methods: impl IntoIterator<Item = Method>) -> Self {
         self.set(|config| config.methods = methods.into_iter().collect())
     }
 
     /// A query parameter that may carry the position; the header wins. Default: none.
+    ///
+    /// It is what polyfills send, and what lets a reloaded page go on. A value that is one of the layer's IDs is taken
+    /// out of the request before the inner service sees it; another one stays.
     #[must_use]
     pub fn last_event_id_query(self, name: impl Into<String>) -> Self {
         self.set(|config| config.query = Some(name.into()))
@@ -168,6 +193,15 @@ impl SseResumeLayer {
 
     /// Who owns a stream, from what an authentication layer left in the request: a user's ID goes on when a token is
     /// renewed. Default: a keyed hash of the `Authorization` header.
+    ///
+    /// ```
+    /// use tower_sse_resume::SseResumeLayer;
+    ///
+    /// #[derive(Clone)]
+    /// struct User(u64);
+    ///
+    /// let layer = SseResumeLayer::new().owner(|parts| parts.extensions.get().map(|User(id)| *id));
+    /// ```
     #[must_use]
     pub fn owner<T>(self, owner: impl Fn(&Parts) -> Option<T> + Send + Sync + 'static) -> Self
     where
@@ -209,6 +243,14 @@ impl SseResumeLayer {
     ///
     /// # Errors
     /// If the name is empty, or has a CR, LF or NUL.
+    ///
+    /// ```
+    /// use tower_sse_resume::SseResumeLayer;
+    ///
+    /// let layer = SseResumeLayer::new().gap_event("missed")?;
+    /// assert!(SseResumeLayer::new().gap_event("two\nlines").is_err());
+    /// # Ok::<(), tower_sse_resume::InvalidEventName>(())
+    /// ```
     pub fn gap_event(self, name: impl Into<String>) -> Result<Self, InvalidEventName> {
         let name = EventName::new(name.into())?;
         Ok(self.set(|config| config.gap_signal = GapSignal::Event(name)))
@@ -216,6 +258,12 @@ impl SseResumeLayer {
 
     /// Writes the event that tells of a gap: lines of a block, without an `id` and without a blank line, which are
     /// added. Default: an event `resume-gap` with JSON data.
+    ///
+    /// ```
+    /// use tower_sse_resume::SseResumeLayer;
+    ///
+    /// let layer = SseResumeLayer::new().gap_signal(|gap| format!("event: lost\ndata: {}\n", gap.reason));
+    /// ```
     #[must_use]
     pub fn gap_signal(self, encode: impl Fn(&Gap) -> String + Send + Sync + 'static) -> Self {
         self.set(|config| config.gap_signal = GapSignal::Closure(Arc::new(encode)))
@@ -261,6 +309,14 @@ impl SseResumeLayer {
     ///
     /// `key` is asked for each `GET`; `None` means that this one is not shared. The first request's response is what
     /// all get; later ones begin where [`start_at`](Self::start_at) says. Needs a Tokio runtime.
+    ///
+    /// ```
+    /// use tower_sse_resume::{SseResumeLayer, StartAt};
+    ///
+    /// let layer = SseResumeLayer::new()
+    ///     .share(|parts| Some(parts.uri.path().to_owned()))
+    ///     .start_at(StartAt::Last(10));
+    /// ```
     #[must_use]
     pub fn share(self, key: impl Fn(&Parts) -> Option<String> + Send + Sync + 'static) -> Self {
         self.share_by(Arc::new(key), false)
@@ -298,6 +354,15 @@ impl SseResumeLayer {
 
     /// Adds a callback for what happens. It runs on the task that it happens in, never under a lock of the layer, and
     /// should be short. Default: none.
+    ///
+    /// ```
+    /// use tower_sse_resume::{Observation, SseResumeLayer};
+    ///
+    /// let layer = SseResumeLayer::new().observe(|observation| match observation {
+    ///     Observation::Gap { reason, .. } => eprintln!("events are missing: {reason}"),
+    ///     _ => {}
+    /// });
+    /// ```
     #[must_use]
     pub fn observe(self, callback: impl Fn(&Observation) + Send + Sync + 'static) -> Self {
         self.set(|config| config.observer.add(callback))

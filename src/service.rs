@@ -31,6 +31,11 @@ use crate::wrap::Wrap;
 
 /// Middleware that makes the event streams of an inner service resumable; made by
 /// [`SseResumeLayer`](crate::SseResumeLayer).
+///
+/// Works around any service of HTTP requests that can be cloned. Clones, and other services of the same layer, know the
+/// same streams.
+///
+/// It is ready when the inner service is. A request that is answered from a history drops the instance that was ready.
 #[derive(Clone)]
 pub struct SseResume<S> {
     inner: S,

@@ -165,7 +165,6 @@ impl Wrap {
             let gap =
                 Gap { requested, resumed: from.offset, missed: None, reason: GapReason::Unknown };
             reader.send_first(&reader.gap_signal(&gap, from));
-            stream.observe(Observation::Gap { reason: gap.reason, missed: None });
         }
         reader
     }
