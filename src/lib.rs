@@ -9,6 +9,7 @@ mod ask;
 mod binding;
 mod body;
 mod config;
+mod content;
 mod cors;
 mod driver;
 mod error;
