@@ -20,6 +20,7 @@ mod layer;
 mod log;
 mod observer;
 mod query;
+mod reconnect;
 mod registry;
 mod resume;
 mod resumed;
@@ -36,6 +37,10 @@ pub use future::ResponseFuture;
 pub use handle::{LayerHandle, Stats, StreamHandle, StreamId};
 pub use layer::SseResumeLayer;
 pub use observer::Observation;
+pub use reconnect::{
+    ReconnectBody, ReconnectError, ReconnectErrorKind, ReconnectFuture, SseReconnect,
+    SseReconnectLayer,
+};
 pub use resume::{Gap, GapReason, InvalidMarker, Marker, Retention};
 pub use service::SseResume;
 pub use sse::encode::InvalidEventName;
