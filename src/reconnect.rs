@@ -30,7 +30,8 @@ pub use service::SseReconnect;
 ///
 /// - Only the answer to a `GET` without a body is gone on with, and only if it is `200` with the content type
 ///   `text/event-stream` and without `Content-Encoding`. All else passes untouched. The request is made again with the
-///   same method, URI, version, headers and extensions.
+///   same method, URI, version, headers and extensions, and with `ReqBody::default()`, which is to be empty: as it is for
+///   axum's and http-body-util's bodies (and not there for hyper's `Incoming`: box it into an `UnsyncBoxBody`).
 /// - Only whole frames pass, up to and with their blank line, so that what a break leaves unfinished can be dropped.
 ///   Comments pass at once. A frame beyond [`frame_limit`](Self::frame_limit) passes as it comes; a break inside it is
 ///   passed on.

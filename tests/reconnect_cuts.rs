@@ -55,7 +55,7 @@ fn written(number: usize, kind: u8, ending: &str, has_id: bool) -> Written {
     };
     let at = if kind % 2 == 0 { lines.len() } else { 0 };
     lines.splice(at..at, id_line);
-    let block = lines.iter().map(|line| format!("{line}{ending}")).collect::<String>() + ending;
+    let block = lines.join(ending) + ending + ending;
     Written { id, block }
 }
 

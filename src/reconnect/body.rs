@@ -37,7 +37,7 @@ pin_project! {
     #[project = KindProj]
     enum Kind<B> {
         Pass { #[pin] body: B },
-        Stream { stream: Box<Stream<B>> },
+        Stream { stream: Box<Continued<B>> },
     }
 }
 
@@ -47,7 +47,7 @@ impl<B> ReconnectBody<B> {
     }
 
     pub(super) fn stream(body: B, origin: Origin<B>) -> Self {
-        Self { kind: Kind::Stream { stream: Box::new(Stream::new(body, origin)) } }
+        Self { kind: Kind::Stream { stream: Box::new(Continued::new(body, origin)) } }
     }
 }
 
@@ -105,7 +105,7 @@ pub(super) struct Origin<B> {
 }
 
 /// An event stream that goes on when the inner body breaks.
-struct Stream<B> {
+struct Continued<B> {
     origin: Origin<B>,
     backoff: Backoff,
     /// When the inner body came.
@@ -124,7 +124,7 @@ enum Phase<B> {
     Over,
 }
 
-impl<B> Stream<B> {
+impl<B> Continued<B> {
     fn new(body: B, origin: Origin<B>) -> Self {
         Self {
             origin,
@@ -199,7 +199,7 @@ impl<B> Stream<B> {
     }
 }
 
-impl<B> Stream<B>
+impl<B> Continued<B>
 where
     B: Body,
     B::Error: Into<BoxError>,
