@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Config;
-use crate::body::jitter;
+use crate::jitter::jitter;
 
 /// What doubling begins at, at the least: a `retry` of 0 means at once, not for ever.
 const LEAST_DOUBLED: Duration = Duration::from_millis(100);

@@ -1,7 +1,6 @@
 //! What the inner service may answer when it is called again.
 
 use std::collections::VecDeque;
-use std::future::{Ready, ready};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
@@ -11,7 +10,7 @@ use tower::{Layer, Service, ServiceExt};
 use tower_sse_resume::{ReconnectError, ReconnectErrorKind};
 
 use crate::client::{Client, End};
-use crate::scripted::{FedBody, Scripted, status};
+use crate::scripted::{Failure, FedBody, Scripted, status};
 use crate::{Read, end, get, layer, open, until_call, wrap};
 
 /// The end of a response after a break that was answered so, and the calls of the inner service.
@@ -65,47 +64,38 @@ async fn server_errors_are_tried_again() {
     assert_eq!(client.data(), ["1", "2"]);
 }
 
-/// A service that goes wrong as often as a test says, and that is to be asked first whether it is ready.
-struct Unsteady {
+/// A service that is to be asked first whether it is ready, and is not as often as a test says.
+struct Unready {
     inner: Scripted,
     faults: Arc<Mutex<VecDeque<Fault>>>,
     is_ready: bool,
 }
 
-#[derive(PartialEq)]
 enum Fault {
-    NotYetReady,
-    NeverReady,
-    Call,
+    NotYet,
+    Never,
 }
 
-impl Unsteady {
-    fn goes_wrong(&self, how: &Fault) -> bool {
-        let mut faults = self.faults.lock().unwrap();
-        let next = faults.front() == Some(how);
-        next && faults.pop_front().is_some()
-    }
-}
-
-impl Clone for Unsteady {
+impl Clone for Unready {
     fn clone(&self) -> Self {
         let (inner, faults) = (self.inner.clone(), Arc::clone(&self.faults));
         Self { inner, faults, is_ready: false }
     }
 }
 
-impl<B> Service<Request<B>> for Unsteady {
+impl<B> Service<Request<B>> for Unready {
     type Response = Response<FedBody>;
-    type Error = &'static str;
-    type Future = Ready<Result<Self::Response, Self::Error>>;
+    type Error = Failure;
+    type Future = <Scripted as Service<Request<B>>>::Future;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        if self.goes_wrong(&Fault::NotYetReady) {
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        if self.goes_wrong(&Fault::NeverReady) {
-            return Poll::Ready(Err("closed"));
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        match self.faults.lock().unwrap().pop_front() {
+            Some(Fault::NotYet) => {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Some(Fault::Never) => return Poll::Ready(Err(Failure)),
+            None => {}
         }
         self.is_ready = true;
         Poll::Ready(Ok(()))
@@ -113,11 +103,7 @@ impl<B> Service<Request<B>> for Unsteady {
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         assert!(std::mem::take(&mut self.is_ready));
-        if self.goes_wrong(&Fault::Call) {
-            return ready(Err("no connection"));
-        }
-        let Ok(response) = Service::call(&mut self.inner, request).into_inner();
-        ready(Ok(response))
+        Service::call(&mut self.inner, request)
     }
 }
 
@@ -125,14 +111,15 @@ impl<B> Service<Request<B>> for Unsteady {
 async fn services_that_are_not_ready_or_fail_are_waited_for_and_tried_again() {
     let inner = Scripted::new();
     let faults = Arc::new(Mutex::new(VecDeque::new()));
-    let unsteady = Unsteady { inner: inner.clone(), faults: Arc::clone(&faults), is_ready: false };
-    let mut app = layer().attempts(3).layer(unsteady);
+    let unready = Unready { inner: inner.clone(), faults: Arc::clone(&faults), is_ready: false };
+    let mut app = layer().attempts(3).layer(unready);
     let mut client = Client::new((&mut app).oneshot(get()).await.unwrap());
-    faults.lock().unwrap().extend([Fault::NeverReady, Fault::Call, Fault::NotYetReady]);
+    faults.lock().unwrap().extend([Fault::Never, Fault::NotYet]);
+    inner.fail_next();
     inner.body(0).send("id: a\ndata: 1\n\n");
     inner.body(0).fail();
-    client.read_until(|_| inner.calls() > 1).await;
-    inner.body(1).send("id: b\ndata: 2\n\n");
+    client.read_until(|_| inner.calls() > 2).await;
+    inner.body(2).send("id: b\ndata: 2\n\n");
     client.read();
     assert_eq!(client.data(), ["1", "2"]);
     assert!(faults.lock().unwrap().is_empty());

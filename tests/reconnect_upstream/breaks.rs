@@ -55,7 +55,7 @@ async fn the_request_is_made_again_as_it_was() {
     inner.body(0).fail();
     until_call(&mut client, &inner, 1).await;
     let (first, second) = (inner.call(0), inner.call(1));
-    assert_eq!(second.uri, first.uri);
+    assert_eq!((&second.method, &second.uri), (&first.method, &first.uri));
     assert_eq!(second.headers["x-user"], "u");
     assert_eq!(second.extensions.get::<u8>(), Some(&7));
     assert_eq!((first.last_event_id(), second.last_event_id()), (None, Some("a".to_owned())));

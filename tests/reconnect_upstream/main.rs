@@ -1,10 +1,8 @@
 //! `SseReconnectLayer`: an inner body breaks, the inner service is called again, and the client sees one response.
 
 #[path = "../support/client.rs"]
-#[allow(dead_code, reason = "each test file uses a part")]
 mod client;
 #[path = "../support/scripted.rs"]
-#[allow(dead_code, reason = "each test file uses a part")]
 mod scripted;
 
 mod answers;
