@@ -11,7 +11,7 @@ use crate::resume::keys::Keys;
 use crate::resume::position::Position;
 use crate::stream::Stream;
 
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// The position that a request comes back with.
 #[derive(Debug, PartialEq, Eq)]

@@ -17,6 +17,7 @@ pub(crate) use history::{Cursor, Found};
 pub(crate) use tail::Follower;
 
 use crate::config::{EventIds, Rules};
+use crate::content::content_hash;
 use crate::observer::Observation;
 use crate::resume::GapReason;
 use crate::resume::event_id::IdLine;
@@ -640,14 +641,4 @@ fn both(ending: LineEnding, terminator: LineEnding) -> &'static [u8] {
 fn cut(out: &mut BytesMut, at: usize, len: usize) {
     out.copy_within(at + len.., at);
     out.truncate(out.len() - len);
-}
-
-fn content_hash(frame: &[u8], keys: &Keys) -> u64 {
-    let mut hasher = keys.content_hash(lines(frame).event_type().unwrap_or_default());
-    for line in lines(frame) {
-        if let crate::sse::Field::Data(value) = line.field {
-            hasher.data_line(value);
-        }
-    }
-    hasher.finish()
 }

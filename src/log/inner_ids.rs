@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
-use super::content_hash;
 use super::known::{Known, KnownEvents};
 use super::preserved::Preserved;
 use crate::config::{EventIds, Rules};
+use crate::content::content_hash;
 use crate::resume::event_id::{self, IdLine};
 use crate::resume::keys::Keys;
 use crate::sse::{Frame, LineEnding, lines};
