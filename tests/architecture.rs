@@ -8,14 +8,20 @@ use std::path::{Path, PathBuf};
 /// above it in this table; the parts of the first level import nothing of the crate, not even each other.
 const LEVELS: [(&str, &[&str]); 6] = [
     ("pure", &["cors", "error", "jitter", "query", "resume", "sse"]),
-    ("what is configured, observed, and whose a request is", &["binding", "config", "observer"]),
+    (
+        "what is configured, observed, and whose a request is",
+        &["binding", "config", "content", "observer"],
+    ),
     ("one history", &["log"]),
     ("streams and their inner bodies", &["driver", "registry", "stream"]),
     (
         "requests and responses",
-        &["answer", "ask", "body", "future", "handle", "resumed", "sharing", "takeover", "wrap"],
+        &[
+            "answer", "ask", "body", "future", "handle", "operator", "resumed", "sharing",
+            "takeover", "wrap",
+        ],
     ),
-    ("the service", &["layer", "service"]),
+    ("the services", &["layer", "reconnect", "service"]),
 ];
 
 /// Imports from a later level, each with its reason.
