@@ -70,16 +70,19 @@ impl Wrap {
             return response.map(ResumeBody::pass);
         }
         answer::wrap_headers(response.headers_mut());
-        let Some(stream) = self.stream(&response) else {
+        // Its reader comes first: a stream without one would be the first to be evicted.
+        let from = Position { generation: 1, offset: 0 };
+        let room = self.stream(&response).map(|stream| (self.reader(&stream, from), stream));
+        let Some((reader, stream)) =
+            room.filter(|(_, stream)| self.registry.insert(stream).is_ok())
+        else {
             self.config.observer.tell(Observation::Refused);
             response.headers_mut().insert(answer::SSE_RESUME, Answer::Off.value());
             return response.map(ResumeBody::pass);
         };
         let (mut parts, body) = response.into_parts();
         stream.place(driver::erase(body));
-        let from = Position { generation: 1, offset: 0 };
         answer::describe(&mut parts.headers, self.answer, &stream.id_of(from));
-        let reader = self.reader(&stream, from);
         self.handle.bind(&stream);
         stream.observe(Observation::Opened);
         Response::from_parts(parts, ResumeBody::stream(reader))
@@ -98,9 +101,7 @@ impl Wrap {
         };
         let token = Token::random(&self.registry.keys).ok()?;
         let (config, registry) = (Arc::clone(&self.config), Arc::clone(&self.registry));
-        let stream = Arc::new(Stream::new(token, origin, config, registry, &self.inner_id));
-        self.registry.insert(&stream).ok()?;
-        Some(stream)
+        Some(Arc::new(Stream::new(token, origin, config, registry, &self.inner_id)))
     }
 
     fn reader(&self, stream: &Arc<Stream>, from: Position) -> Reader {
