@@ -164,7 +164,7 @@ impl LayerHandle {
             live: count(StreamKind::Live),
             finished: count(StreamKind::Finished),
             aborted: count(StreamKind::Aborted),
-            sessions: self.registry.sessions(),
+            sessions: self.registry.counts().1,
             clients: streams.iter().map(|stream| stream.clients).sum(),
             lingering: self.registry.lingering(),
             bytes: self.registry.bytes(),

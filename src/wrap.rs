@@ -102,7 +102,13 @@ impl Wrap {
         if !answer::is_event_stream(&response) || self.handle.is_opted_out() {
             return (response.map(ResumeBody::pass), None);
         }
-        let Some(stream) = self.stream(&response) else {
+        // Its reader comes first: a stream without one would be the first to be evicted.
+        let from = Position { generation: 1, offset: 0 };
+        let room = self
+            .stream(&response)
+            .map(|stream| (self.reader(&stream, from, from.generation), stream))
+            .filter(|(_, stream)| self.registry.insert(stream).is_ok());
+        let Some((reader, stream)) = room else {
             self.config.observer.tell(Observation::Refused);
             response.headers_mut().insert(answer::SSE_RESUME, Answer::Off.value());
             return (response.map(ResumeBody::pass), None);
@@ -110,9 +116,7 @@ impl Wrap {
         let (mut parts, body) = response.into_parts();
         answer::wrap_headers(&mut parts.headers);
         let begun = begin(&stream, driver::erase(body));
-        let from = Position { generation: 1, offset: 0 };
         answer::describe(&mut parts.headers, self.answer, &stream.id_of(from));
-        let reader = self.reader(&stream, from, from.generation);
         self.handle.bind(&stream);
         stream.observe(Observation::Opened);
         (Response::from_parts(parts, ResumeBody::stream(reader)), Some(begun))
@@ -145,9 +149,7 @@ impl Wrap {
         };
         let token = Token::random(&self.registry.keys).ok()?;
         let (config, registry) = (Arc::clone(&self.config), Arc::clone(&self.registry));
-        let stream = Arc::new(Stream::new(token, origin, config, registry, &self.inner_id));
-        self.registry.insert(&stream).ok()?;
-        Some(stream)
+        Some(Arc::new(Stream::new(token, origin, config, registry, &self.inner_id)))
     }
 
     fn reader(&self, stream: &Arc<Stream>, from: Position, told: u32) -> Reader {

@@ -462,6 +462,10 @@ impl State {
         let had_nothing = data.is_none();
         if let Some(data) = data {
             self.take_in(data, stream, fx);
+            // Where no task drives, or one will only from now on, nobody else tells the others.
+            if self.readers.len() > 1 {
+                self.readers.wake_all(&mut fx.wakers);
+            }
         }
         self.put_back(body, fx);
         if !had_nothing {
