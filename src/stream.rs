@@ -311,7 +311,7 @@ impl Stream {
 
     /// Gives a claim back: the inner service had no event stream for it.
     pub(crate) fn release_claim(self: &Arc<Self>) {
-        self.with(|state, fx| state.release_claim(fx));
+        self.with(State::release_claim);
     }
 
     /// Goes on under the next generation, with an inner body that the caller then [places](Self::place), or drives in
@@ -355,7 +355,7 @@ impl Stream {
 
     /// Ends the stream and forgets all of it.
     pub(crate) fn purge(self: &Arc<Self>) {
-        self.with(|state, fx| state.purge(fx));
+        self.with(State::purge);
     }
 
     /// How many responses read it now.

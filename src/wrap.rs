@@ -17,11 +17,14 @@ use crate::handle::StreamHandle;
 use crate::jitter::jitter;
 use crate::observer::Observation;
 use crate::registry::Registry;
+use crate::resume::Gap;
 use crate::resume::event_id::Token;
 use crate::resume::position::Position;
-use crate::resume::{Gap, GapReason};
 use crate::sse::encode;
 use crate::stream::{Origin, Start, Stream};
+
+/// A stream whose inner body the caller drives.
+pub(crate) type Driven = (Arc<Stream>, InnerBody);
 
 /// What is known of a request while the inner service answers it.
 pub(crate) struct Wrap {
@@ -35,8 +38,8 @@ pub(crate) struct Wrap {
     /// The last event ID that the inner service is called with.
     pub(crate) inner_id: Vec<u8>,
     pub(crate) answer: Answer,
-    /// Set if the client came back with an ID that is not known here: the offset that it named, if it named one.
-    pub(crate) unknown: Option<Option<u64>>,
+    /// What the client is told first: set if it came back with an ID that is not known here.
+    pub(crate) gap: Option<Gap>,
     pub(crate) handle: StreamHandle,
 }
 
@@ -59,7 +62,7 @@ impl Wrap {
             primed: ask::wants_priming(parts, config),
             inner_id: ask::inner_id(&parts.headers),
             answer: Answer::Fresh,
-            unknown: None,
+            gap: None,
             handle,
         }
     }
@@ -78,7 +81,7 @@ impl Wrap {
     pub(crate) fn shared_response<B>(
         self,
         response: Response<B>,
-    ) -> (Response<ResumeBody<B>>, Option<(Arc<Stream>, InnerBody)>)
+    ) -> (Response<ResumeBody<B>>, Option<Driven>)
     where
         B: Body + Send + 'static,
         B::Error: Into<BoxError>,
@@ -163,10 +166,10 @@ impl Wrap {
             reader.primed = true;
             reader.send_first(&priming(stream, from));
         }
-        if let Some(requested) = self.unknown {
-            let gap =
-                Gap { requested, resumed: from.offset, missed: None, reason: GapReason::Unknown };
+        if let Some(gap) = &self.gap {
+            let gap = Gap { resumed: from.offset, ..*gap };
             reader.send_first(&reader.gap_signal(&gap, from));
+            stream.observe(Observation::Gap { reason: gap.reason, missed: gap.missed });
         }
         reader
     }
