@@ -134,11 +134,6 @@ impl Log {
         self.history.next() - 1
     }
 
-    /// The first event that history still has; one more than the last offset if it has none.
-    pub(crate) fn first_retained(&self) -> u64 {
-        self.history.first()
-    }
-
     /// The first event from which on history has all; one more than the last offset if it has none.
     pub(crate) fn complete_from(&self) -> u64 {
         self.history.complete_from()

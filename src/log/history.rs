@@ -130,11 +130,6 @@ impl History {
         self.next
     }
 
-    /// The first event that is served, or `next` if there is none.
-    pub(crate) fn first(&self) -> u64 {
-        self.floor
-    }
-
     /// The first event after which no served one is missing, or `next` if there is none.
     pub(crate) fn complete_from(&self) -> u64 {
         self.holes.back().map_or(self.floor, |hole| self.floor.max(hole.last + 1))
