@@ -1,7 +1,7 @@
 //! What the tests of the layer share.
 
 // Each test uses a part of it.
-#![allow(dead_code, unreachable_pub, unused_imports)]
+#![allow(dead_code, unreachable_pub, unused_imports, clippy::needless_pass_by_value)]
 
 pub mod app;
 pub mod client;
