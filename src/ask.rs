@@ -11,7 +11,7 @@ use crate::resume::keys::Keys;
 use crate::resume::position::Position;
 use crate::stream::Stream;
 
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// The position that a request comes back with.
 #[derive(Debug, PartialEq, Eq)]
@@ -64,6 +64,20 @@ impl Asked {
             Parsed::Id(id) => Self::Id(id),
         }
     }
+}
+
+/// The inner service's own last event ID that a request comes back with.
+pub(crate) fn given_inner_id(parts: &Parts, config: &Config) -> Option<Vec<u8>> {
+    let in_query = || {
+        let name = config.query.as_ref()?;
+        query::values(parts.uri.query()?, name).next()
+    };
+    let id = parts
+        .headers
+        .get(LAST_EVENT_ID)
+        .map(|value| value.as_bytes().to_vec())
+        .or_else(in_query)?;
+    Some(id).filter(|id| !id.is_empty())
 }
 
 /// The last event ID that the inner service is called with, as it is in the request.

@@ -36,12 +36,16 @@ pub(crate) struct History {
     floor: u64,
     /// Why events below the floor are gone.
     floor_reason: GapReason,
+    /// Below this floor nothing can be dropped whole.
+    release_at: u64,
     /// How far the front block was walked to find where its served part begins.
     front: Walk,
     sealed_bytes: usize,
     /// Payload of all events ever appended, in bytes.
     total: u64,
     holes: VecDeque<Hole>,
+    keeps_dropped: bool,
+    dropped_blocks: Vec<(u64, Bytes)>,
 }
 
 /// A sealed block: events without a hole between them.
@@ -117,10 +121,13 @@ impl History {
             next,
             floor: next,
             floor_reason: GapReason::Evicted,
+            release_at: 0,
             front: Walk::default(),
             sealed_bytes: 0,
             total: 0,
             holes: VecDeque::new(),
+            keeps_dropped: false,
+            dropped_blocks: Vec::new(),
         }
     }
 
@@ -128,6 +135,11 @@ impl History {
     #[inline]
     pub(crate) fn next(&self) -> u64 {
         self.next
+    }
+
+    /// The first event that is served, or `next` if there is none.
+    pub(crate) fn first(&self) -> u64 {
+        self.floor
     }
 
     /// The first event after which no served one is missing, or `next` if there is none.
@@ -141,11 +153,6 @@ impl History {
         self.total
     }
 
-    /// Why the events below the first one are gone.
-    pub(crate) fn floor_reason(&self) -> GapReason {
-        self.floor_reason
-    }
-
     /// Bytes of heap that the blocks take.
     #[inline]
     pub(crate) fn heap_bytes(&self) -> usize {
@@ -155,9 +162,22 @@ impl History {
             + self.holes.capacity() * size_of::<Hole>()
     }
 
-    /// Whether there is nothing to serve and nothing to expire.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.sealed.is_empty() && self.open.is_empty()
+    /// From now on blocks that are dropped are kept until they are [taken](Self::take_dropped).
+    pub(crate) fn keep_dropped(&mut self) {
+        self.keeps_dropped = true;
+    }
+
+    pub(crate) fn keeps_dropped(&self) -> bool {
+        self.keeps_dropped
+    }
+
+    pub(crate) fn has_dropped(&self) -> bool {
+        !self.dropped_blocks.is_empty()
+    }
+
+    /// The blocks that were dropped since, each with its first offset.
+    pub(crate) fn take_dropped(&mut self) -> Vec<(u64, Bytes)> {
+        std::mem::take(&mut self.dropped_blocks)
     }
 
     /// Adds one whole frame. `now` is asked only when a block begins or ends.
@@ -175,9 +195,23 @@ impl History {
         self.total += frame.len() as u64;
     }
 
+    /// Counts one event where none are kept.
+    pub(crate) fn skip(&mut self) {
+        self.next += 1;
+        self.floor = self.next;
+    }
+
+    /// Where none are kept: the event that is appended next is `next` again.
+    pub(crate) fn rewind(&mut self, next: u64, now: Instant) {
+        self.clear(now);
+        self.next = next;
+        self.floor = next;
+    }
+
     /// Counts one event that is not kept.
     pub(crate) fn push_hole(&mut self, reason: GapReason, now: Instant) {
         self.seal(now);
+        self.release_at = 0;
         let offset = self.next;
         self.next += 1;
         match self.holes.back_mut() {
@@ -205,6 +239,7 @@ impl History {
         }
         let mut bytes = std::mem::take(&mut self.open);
         bytes.shrink_to_fit();
+        self.release_at = self.release_at.min(self.next);
         self.sealed_bytes += bytes.len();
         let count = (self.next - self.open_first) as u32;
         let before = self.total - bytes.len() as u64;
@@ -269,20 +304,36 @@ impl History {
         self.holes.clear();
     }
 
+    #[inline]
     fn raise_floor(&mut self, floor: u64, reason: GapReason) {
         self.floor = floor;
         self.floor_reason = reason;
+        if floor >= self.release_at {
+            self.release();
+        }
+    }
+
+    /// Drops what lies whole below the floor.
+    #[cold]
+    fn release(&mut self) {
+        let floor = self.floor;
         while self.sealed.front().is_some_and(|block| block.end() <= floor) {
             self.drop_front();
         }
         if self.sealed.is_empty() && floor == self.next && !self.open.is_empty() {
-            self.open = Vec::new();
+            let open = std::mem::take(&mut self.open);
             self.open_since = None;
             self.dropped += 1;
+            if self.keeps_dropped {
+                self.dropped_blocks.push((self.open_first, open.into()));
+            }
         }
         while self.holes.front().is_some_and(|hole| hole.last < floor) {
             self.holes.pop_front();
         }
+        let block = self.sealed.front().map_or(self.next, Block::end);
+        let hole = self.holes.front().map_or(u64::MAX, |hole| hole.last + 1);
+        self.release_at = block.min(hole);
     }
 
     fn drop_front(&mut self) {
@@ -290,6 +341,9 @@ impl History {
             self.sealed_bytes -= block.bytes.len();
             self.dropped += 1;
             self.front = Walk::default();
+            if self.keeps_dropped {
+                self.dropped_blocks.push((block.first, block.bytes));
+            }
         }
     }
 
@@ -397,10 +451,10 @@ impl History {
             Some(block) => (&block.bytes, block.first),
             None => (&self.open, self.open_first),
         };
-        Frames { bytes, scanner: Scanner::new() }.nth((offset - first) as usize)
+        frames_of(bytes).nth((offset - first) as usize)
     }
 
-    /// The frames that are served, oldest first, each with its offset.
+    /// The frames that are there, oldest first, each with its offset; the first ones may be below the floor.
     pub(crate) fn frames(&self) -> impl Iterator<Item = (u64, &[u8])> {
         let open = (self.open_first, self.open.as_slice());
         let blocks = self
@@ -408,9 +462,7 @@ impl History {
             .iter()
             .map(|block| (block.first, &*block.bytes))
             .chain(std::iter::once(open));
-        blocks
-            .flat_map(|(first, bytes)| (first..).zip(Frames { bytes, scanner: Scanner::new() }))
-            .filter(|(offset, _)| *offset >= self.floor)
+        blocks.flat_map(|(first, bytes)| (first..).zip(frames_of(bytes)))
     }
 }
 
@@ -431,8 +483,12 @@ impl<'a> Iterator for Frames<'a> {
     }
 }
 
+/// The frames that `bytes` has.
+pub(super) fn frames_of(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    Frames { bytes, scanner: Scanner::new() }
+}
+
 /// How many bytes the first `count` frames of `bytes` take.
 fn length_of(bytes: &[u8], count: u64) -> usize {
-    let frames = Frames { bytes, scanner: Scanner::new() };
-    frames.take(count as usize).map(<[u8]>::len).sum()
+    frames_of(bytes).take(count as usize).map(<[u8]>::len).sum()
 }

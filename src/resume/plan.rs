@@ -103,8 +103,10 @@ fn after_the_end(view: &View, offset: u64) -> Plan {
 /// A position is exact if it lies before the first offset of the generation after its own. The lowest that a generation
 /// gives is the one just before its first event.
 fn was_given(view: &View, offset: u64) -> bool {
-    let below = view.first_of_next.unwrap_or(view.last + 1);
-    view.first_of_its.is_some_and(|first| offset < below && first <= offset + 1)
+    let below = view.first_of_next.unwrap_or(u64::MAX);
+    offset <= view.last
+        && offset < below
+        && view.first_of_its.is_some_and(|first| first <= offset + 1)
 }
 
 #[cfg(test)]

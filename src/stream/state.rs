@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::effects::Effects;
 use super::readers::{Close, Closing, Reader, Readers};
 use super::{Step, Stream};
-use crate::config::SlowReader;
+use crate::config::{SlowReader, StartAt};
 use crate::driver::InnerBody;
 use crate::error::{BoxError, ResumeError, ResumeErrorKind};
 use crate::log::{Cursor, Found, Log, Room};
@@ -32,7 +32,7 @@ pub(super) struct State {
     driver: Option<Waker>,
     /// Whether that task holds the inner body back.
     paused: bool,
-    lingering: Option<Lingering>,
+    lingering: Option<Box<Lingering>>,
     /// Where the last reader stood when it left.
     left: Cursor,
     end_told: bool,
@@ -78,6 +78,15 @@ pub(crate) enum Ending {
     Aborted(Option<BoxError>),
 }
 
+/// What an operator sees of a stream.
+pub(crate) struct Summary {
+    pub(crate) state: StreamState,
+    pub(crate) clients: usize,
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+    pub(crate) bytes: usize,
+}
+
 /// In which order streams are evicted: the first of these first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum EvictionClass {
@@ -101,6 +110,8 @@ pub(crate) enum Turn {
 pub(crate) enum Drive {
     /// Poll it; if it has nothing, wait until then at the latest.
     Poll(Option<Instant>),
+    /// Let the readers have what there is, and ask again.
+    Yield,
     /// Wait until it is woken, or until then at the latest.
     Pause(Option<Instant>),
     /// Drop it.
@@ -135,24 +146,40 @@ impl State {
         }
     }
 
-    pub(super) fn view(&self, position: Position, repeatable: bool) -> View {
-        let state = match &self.phase {
+    fn stream_state(&self, repeatable: bool) -> StreamState {
+        match &self.phase {
             Phase::Live => StreamState::Live,
             Phase::Finished(_) => StreamState::Finished { end_told: self.end_told },
             Phase::Aborted(_) => StreamState::Aborted { repeatable, loss_told: self.loss_told },
             Phase::Purged => StreamState::Purged,
-        };
+        }
+    }
+
+    pub(super) fn view(&self, position: Position, repeatable: bool) -> View {
         View {
-            state,
+            state: self.stream_state(repeatable),
             generation: self.log.generation(),
             last: self.log.last(),
             first: self.log.complete_from(),
             first_of_its: self.log.first_of(position.generation),
-            first_of_next: position
-                .generation
-                .checked_add(1)
-                .and_then(|next| self.log.first_of(next)),
+            first_of_next: self.log.first_after(position.generation),
         }
+    }
+
+    /// Whether a request without a position can become a reader, or go on with the stream.
+    pub(super) fn can_be_joined(&self) -> bool {
+        matches!(self.phase, Phase::Live | Phase::Aborted(_))
+    }
+
+    /// The position that a client begins after that comes without one.
+    pub(super) fn start_of(&self, start_at: StartAt) -> Position {
+        let (first, last) = (self.log.first_retained(), self.log.last());
+        let offset = match start_at {
+            StartAt::Live => last,
+            StartAt::Earliest => first - 1,
+            StartAt::Last(events) => last.saturating_sub(events).max(first - 1),
+        };
+        Position { generation: self.log.generation_of(offset.max(1)), offset }
     }
 
     // Readers
@@ -215,7 +242,7 @@ impl State {
         }
         match permit() {
             Some((permit, until)) => {
-                self.lingering = Some(Lingering { until, _permit: permit });
+                self.lingering = Some(Box::new(Lingering { until, _permit: permit }));
                 fx.observations.push(Observation::LingerBegan);
                 self.move_to_task(fx);
             }
@@ -241,6 +268,30 @@ impl State {
         }
     }
 
+    /// The inner body for a reader that has all there is and drives. That is the normal case, and nothing but a poll
+    /// follows from it; in all others [`turn`](Self::turn) tells.
+    #[inline]
+    pub(super) fn lend(&mut self, key: usize) -> Option<InnerBody> {
+        let reader = self.readers.get(key)?;
+        let has_all = self.log.tail().is_at_end(reader.follower?);
+        let may = has_all
+            && self.rest.is_empty()
+            && reader.close.is_none()
+            && self.log.untold(reader.told, reader.cursor.next).is_none();
+        if may { self.take_inline() } else { None }
+    }
+
+    #[inline]
+    fn take_inline(&mut self) -> Option<InnerBody> {
+        if !matches!(self.producer, Producer::Inline(_)) {
+            return None;
+        }
+        match std::mem::replace(&mut self.producer, Producer::Lent { to_task: false }) {
+            Producer::Inline(body) => Some(body),
+            _ => None,
+        }
+    }
+
     /// What a reader is to do. If that is to wait, `waker` is woken when it is worth asking again.
     #[inline]
     pub(super) fn turn(
@@ -252,21 +303,20 @@ impl State {
     ) -> Turn {
         loop {
             if let Some(step) = self.step(key, stream) {
-                fx.wakers.extend(self.unpause_if_room(stream));
+                if let Some(driver) = self.unpause_if_room(stream) {
+                    fx.wakers.push(driver);
+                }
                 return Turn::Step(step);
             }
-            match std::mem::replace(&mut self.producer, Producer::Lent { to_task: false }) {
-                Producer::Inline(body) if self.rest.is_empty() => return Turn::Drive(body),
-                Producer::Inline(body) => {
-                    self.producer = Producer::Inline(body);
-                    self.take_rest(stream, fx);
-                }
-                other => {
-                    self.producer = other;
-                    self.wait(key, waker);
-                    return Turn::Wait;
-                }
+            if !self.rest.is_empty() && matches!(self.producer, Producer::Inline(_)) {
+                self.take_rest(stream, fx);
+                continue;
             }
+            if let Some(body) = self.take_inline() {
+                return Turn::Drive(body);
+            }
+            self.wait(key, waker);
+            return Turn::Wait;
         }
     }
 
@@ -284,10 +334,8 @@ impl State {
     fn step(&mut self, key: usize, stream: &Stream) -> Option<Step> {
         loop {
             let reader = self.readers.get(key)?;
-            if reader.close.is_some_and(|close| close.after <= reader.cursor.next)
-                && !reader.within_frame
-            {
-                return reader.close.map(|close| Step::Close(close.how));
+            if let Some(close) = reader.due_close() {
+                return Some(Step::Close(close));
             }
             if let Some((generation, reason)) = self.log.untold(reader.told, reader.cursor.next) {
                 reader.told = generation;
@@ -356,7 +404,7 @@ impl State {
                     missed: Some(resumed + 1 - next),
                     reason,
                 };
-                Some(Step::Gap(gap, Position { generation, offset: resumed }))
+                Some(Step::Gap(Box::new((gap, Position { generation, offset: resumed }))))
             }
             Found::End => None,
         }
@@ -367,7 +415,7 @@ impl State {
     fn generation_gap(&mut self, key: usize, generation: u32, reason: GapReason) -> Step {
         let next = self.readers.get(key).map_or(1, |reader| reader.cursor.next);
         let gap = Gap { requested: Some(next - 1), resumed: next - 1, missed: None, reason };
-        Step::Gap(gap, Position { generation, offset: next - 1 })
+        Step::Gap(Box::new((gap, Position { generation, offset: next - 1 })))
     }
 
     /// What a reader gets that has all there is.
@@ -393,6 +441,11 @@ impl State {
     /// Puts the inner body where its readers drive it.
     pub(super) fn place(&mut self, body: InnerBody) {
         self.producer = Producer::Inline(body);
+    }
+
+    /// A task has the inner body from the start.
+    pub(super) fn drive_by_task(&mut self) {
+        self.producer = Producer::Task;
     }
 
     /// A reader gives the inner body back that it was lent, with what it said, and asks what to do next.
@@ -442,20 +495,29 @@ impl State {
     #[inline]
     pub(super) fn take_in(&mut self, data: Bytes, stream: &Stream, fx: &mut Effects) {
         if matches!(self.phase, Phase::Live) {
-            self.rest = data;
-            self.take_rest(stream, fx);
+            self.append(data, stream, fx);
         }
     }
 
     fn take_rest(&mut self, stream: &Stream, fx: &mut Effects) {
+        let rest = std::mem::take(&mut self.rest);
+        self.append(rest, stream, fx);
+    }
+
+    /// What there is no room for becomes the rest; what was taken is let go of.
+    #[inline]
+    fn append(&mut self, mut data: Bytes, stream: &Stream, fx: &mut Effects) {
         let room = self.room(stream);
         self.log.append(
-            &mut self.rest,
+            &mut data,
             &stream.config.rules,
             &stream.registry.keys,
             &room,
             Instant::now,
         );
+        if !data.is_empty() {
+            self.rest = data;
+        }
         if self.log.has_news() {
             fx.observations.extend(self.log.take_news());
         }
@@ -503,10 +565,13 @@ impl State {
             self.take_rest(stream, fx);
         }
         let room = self.room(stream);
-        self.paused = !self.rest.is_empty() || self.log.is_full(&stream.config.rules, &room);
+        self.paused = self.log.is_full(&stream.config.rules, &room);
         if self.paused {
             self.readers.wake_all(&mut fx.wakers);
             return Drive::Pause(self.linger_until());
+        }
+        if !self.rest.is_empty() {
+            return Drive::Yield;
         }
         Drive::Poll(self.linger_until())
     }
@@ -614,7 +679,7 @@ impl State {
     pub(super) fn close(&mut self, key: usize, how: Close) {
         let after = self.log.last() + 1;
         if let Some(reader) = self.readers.get(key) {
-            reader.close = Some(Closing { how, after });
+            reader.close = Some(Box::new(Closing { how, after }));
         }
     }
 
@@ -623,7 +688,7 @@ impl State {
         let after = self.log.last() + 1;
         self.readers
             .iter_mut()
-            .for_each(|reader| reader.close = Some(Closing { how: how(), after }));
+            .for_each(|reader| reader.close = Some(Box::new(Closing { how: how(), after })));
         self.readers.wake_all(&mut fx.wakers);
     }
 
@@ -665,7 +730,7 @@ impl State {
 
     /// Does what time brings. Returns whether the stream is over and forgotten.
     pub(super) fn sweep(&mut self, stream: &Stream, now: Instant, fx: &mut Effects) -> bool {
-        self.log.sweep(&stream.config.rules, self.protected(stream), now);
+        self.log.sweep(&stream.config.rules, &stream.registry.keys, self.protected(stream), now);
         fx.wakers.extend(self.unpause_if_room(stream));
         let age = stream.config.rules.retention.age;
         let over = self.ended_at.is_some_and(|ended| now.saturating_duration_since(ended) >= age);
@@ -685,6 +750,16 @@ impl State {
             Phase::Finished(_) | Phase::Purged => EvictionClass::Finished,
             Phase::Aborted(_) => EvictionClass::Aborted,
             Phase::Live => EvictionClass::Unread,
+        }
+    }
+
+    pub(super) fn summary(&self) -> Summary {
+        Summary {
+            state: self.stream_state(false),
+            clients: self.readers.len(),
+            first: self.log.first_retained(),
+            last: self.log.last(),
+            bytes: self.accounted,
         }
     }
 

@@ -1,10 +1,15 @@
 //! What the tests of the layer share.
 
-// Each test uses a part of it.
-#![allow(dead_code, unreachable_pub, unused_imports, clippy::needless_pass_by_value)]
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "each test target uses a part of it")]
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "layers and requests read better without a borrow"
+)]
 
 pub mod app;
 pub mod client;
+pub mod cutter;
+pub mod process;
 pub mod scripted;
 
 pub use app::{App, TestClient, request};
