@@ -242,7 +242,10 @@ impl Registry {
     /// Makes room for a new stream where a limit on their number leaves none, if streams without a reader do.
     fn make_room(&self, stream: &Stream) {
         let Config { limits, .. } = &*stream.config;
-        let (all, sessions) = self.counts();
+        let (all, sessions) = {
+            let streams = lock(&self.streams);
+            (streams.by_token.len(), streams.by_session.len())
+        };
         if all >= limits.streams {
             self.evict_unread((limits.streams / 64).max(1), |_| true, &stream.config);
         }

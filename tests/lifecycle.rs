@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep};
 use tower::Service;
 use tower_sse_resume::{
     Limits, Linger, Observation, OnFinished, OnMissing, Retention, SlowReader, SseResumeLayer,
-    StreamHandle,
+    Stats, StreamHandle,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -410,6 +410,24 @@ async fn a_panic_of_the_inner_service_is_500_and_releases_the_takeover() {
     assert_eq!(app.get(&id).await.header("sse-resume"), Some("takeover"));
 }
 
+#[tokio::test]
+async fn a_purge_while_a_takeover_is_decided_drops_what_it_brings() {
+    let mut app = App::with(layer());
+    let id = aborted(&mut app).await;
+    let gate = app.inner.hold_next(event_stream());
+    let call = tokio::spawn(app.service.call(request(Method::GET, &id)));
+    settle().await;
+    assert_eq!(app.handle.purge_all(), 1);
+    gate.open();
+    let mut client = support::Client::new(call.await.unwrap().unwrap());
+    client.read_to_end().await;
+    assert!(client.is_broken());
+    settle().await;
+    assert!(app.body().is_dropped());
+    drop(client);
+    assert_eq!(app.handle.stats(), Stats::default());
+}
+
 // Purges
 
 #[tokio::test]
@@ -430,7 +448,7 @@ async fn a_purge_ends_a_replay_with_an_error_and_drops_the_inner_body() {
     assert!(app.body().is_dropped());
     assert_eq!(app.get(&from(&client)).await.status, StatusCode::GONE);
     drop((client, late));
-    assert_eq!(app.handle.stats(), Default::default());
+    assert_eq!(app.handle.stats(), Stats::default());
 }
 
 #[tokio::test]
@@ -810,7 +828,7 @@ async fn idle_streams_are_forgotten_and_then_there_is_no_task_of_ours() {
     assert_eq!(tasks(), 1, "one sweeper for all");
     assert_eq!(app.handle.stats().streams, 3);
     sleep(20 * SECOND).await;
-    assert_eq!(app.handle.stats(), Default::default());
+    assert_eq!(app.handle.stats(), Stats::default());
     assert_eq!(tasks(), 0);
     let _client = open(&mut app).await;
     assert_eq!(tasks(), 1, "it comes back");
@@ -834,7 +852,7 @@ async fn an_aborted_stream_is_forgotten_too() {
     drop(open(&mut app).await);
     assert_eq!(app.handle.stats().streams, 1);
     sleep(20 * SECOND).await;
-    assert_eq!(app.handle.stats(), Default::default());
+    assert_eq!(app.handle.stats(), Stats::default());
 }
 
 #[tokio::test(start_paused = true)]
