@@ -207,17 +207,8 @@ impl Reader {
                 self.begun = true;
                 return Poll::Ready(Some(Ok(Frame::data(due))));
             }
-            match std::mem::replace(&mut self.last, Last::None) {
-                Last::None if self.is_over => return Poll::Ready(None),
-                Last::None => {}
-                Last::Trailers(trailers) => {
-                    self.is_over = true;
-                    return Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(*trailers))));
-                }
-                Last::Error(error) => {
-                    self.is_over = true;
-                    return Poll::Ready(Some(Err(error.into())));
-                }
+            if self.is_over || !matches!(self.last, Last::None) {
+                return Poll::Ready(self.finish());
             }
             if self.age.is_some() {
                 self.check_age(cx);
@@ -237,12 +228,23 @@ impl Reader {
         }
     }
 
+    /// The last thing that is sent; nothing once it was.
+    #[cold]
+    fn finish(&mut self) -> Option<Result<Frame<Bytes>, BoxError>> {
+        self.is_over = true;
+        match std::mem::replace(&mut self.last, Last::None) {
+            Last::None => None,
+            Last::Trailers(trailers) => trailers.map(|trailers| Ok(Frame::trailers(*trailers))),
+            Last::Error(error) => Some(Err(error.into())),
+        }
+    }
+
     /// Prepares what a step other than data sends.
     #[cold]
     fn take(&mut self, step: Step) {
         match step {
             Step::Data(bytes) => self.due = Some(bytes),
-            Step::Gap(gap, position) => self.due = Some(self.gap_signal(&gap, position)),
+            Step::Gap(gap) => self.due = Some(self.gap_signal(&gap.0, gap.1)),
             Step::End(trailers) => {
                 if self.primed {
                     self.send_first(&priming(&self.stream, self.stream.end_position()));

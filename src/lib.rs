@@ -71,6 +71,7 @@ mod ask;
 mod binding;
 mod body;
 mod config;
+mod content;
 mod cors;
 mod driver;
 mod error;
@@ -81,6 +82,7 @@ mod layer;
 mod log;
 mod observer;
 mod query;
+mod reconnect;
 mod registry;
 mod resume;
 mod resumed;
@@ -97,6 +99,10 @@ pub use future::ResponseFuture;
 pub use handle::{LayerHandle, Stats, StreamHandle, StreamId};
 pub use layer::SseResumeLayer;
 pub use observer::Observation;
+pub use reconnect::{
+    ReconnectBody, ReconnectError, ReconnectErrorKind, ReconnectFuture, SseReconnect,
+    SseReconnectLayer,
+};
 pub use resume::{Gap, GapReason, InvalidMarker, Marker, Retention};
 pub use service::SseResume;
 pub use sse::encode::InvalidEventName;

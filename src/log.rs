@@ -17,6 +17,7 @@ pub(crate) use history::{Cursor, Found};
 pub(crate) use tail::Follower;
 
 use crate::config::{EventIds, Rules};
+use crate::content::content_hash;
 use crate::observer::Observation;
 use crate::resume::GapReason;
 use crate::resume::event_id::IdLine;
@@ -144,25 +145,31 @@ impl Log {
         self.history.first()
     }
 
+    /// The first event from which on history has all; one more than the last offset if it has none.
+    pub(crate) fn complete_from(&self) -> u64 {
+        self.history.complete_from()
+    }
+
     /// The inner service's own last event ID; empty if it has none.
     pub(crate) fn inner_id(&self) -> &[u8] {
         self.inner.as_ref().map_or(&[], |inner| inner.current())
     }
 
-    /// The inner service's last event ID at the event `offset`, where that is known without its payload.
-    pub(crate) fn inner_id_at(&self, offset: u64) -> Option<&[u8]> {
-        let places = self.last().checked_sub(offset)?;
-        if places == 0 { Some(self.inner_id()) } else { self.inner.as_ref()?.before_newest(places) }
+    /// The inner service's last event ID as it was in force at `offset`; `None` if that is not known any more.
+    pub(crate) fn inner_id_at(&self, offset: u64) -> Option<Vec<u8>> {
+        let inner = self.inner.as_ref()?;
+        if offset == self.last() {
+            return Some(inner.current().to_vec());
+        }
+        match self.history.frame(offset) {
+            Some(frame) => Some(inner.id_of(offset, frame, &self.id_line)),
+            None => inner.known_id_at(offset).map(<[u8]>::to_vec),
+        }
     }
 
     /// The event that has this ID of the inner service.
     pub(crate) fn find(&self, inner_id: &[u8], keys: &Keys) -> Option<u64> {
         self.inner.as_ref()?.find(inner_id, keys)
-    }
-
-    /// Whether the inner service knows event IDs: it gave one, or was called with one.
-    pub(crate) fn gave_ids(&self) -> bool {
-        self.inner.as_ref().is_some_and(|inner| inner.gave)
     }
 
     pub(crate) fn retry(&self) -> Option<u64> {
@@ -243,6 +250,9 @@ impl Log {
             let this = &rest[..frame.end];
             if self.oversize.is_some() {
                 self.end_oversize(this, &frame);
+            } else if frame.len > rules.frame_limit && frame.kind() == BlockKind::Event {
+                let lead = self.begin_oversize(frame.lead, now());
+                self.end_oversize(&this[lead..], &frame);
             } else {
                 self.copy(this, &frame, rules);
                 self.finish_frame(this, &frame, rules, keys, room, &now);
@@ -265,25 +275,29 @@ impl Log {
         }
         self.out.extend_from_slice(rest);
         if self.scanner.unfinished() > rules.frame_limit {
-            self.begin_oversize(now());
+            self.begin_oversize(self.scanner.lead(), now());
         }
     }
 
-    fn begin_oversize(&mut self, now: Instant) {
+    /// Passes on what `out` has of the frame, less its first `lead` bytes. Returns how many of those are yet to come.
+    #[cold]
+    fn begin_oversize(&mut self, lead: usize, now: Instant) -> usize {
         // Published before it, so that the pieces of this frame are pieces of nothing else.
         let raw = self.out.split_off(self.complete);
         self.publish(false);
         self.history.push_hole(GapReason::Oversize, now);
         let mut oversize = Box::<Oversize>::default();
-        oversize.push(&raw[self.scanner.lead()..], &mut self.out);
+        let here = lead.min(raw.len());
+        oversize.push(&raw[here..], &mut self.out);
         self.oversize = Some(oversize);
         self.oversized = true;
         self.complete = self.out.len();
+        lead - here
     }
 
     fn end_oversize(&mut self, this: &[u8], frame: &Frame) {
         let Some(mut oversize) = self.oversize.take() else { return };
-        let blank = frame.end - (frame.len - frame.blank);
+        let blank = this.len() - (frame.len - frame.blank);
         oversize.push(&this[..blank], &mut self.out);
         if let Some(id) = lines(&oversize.id_lines).last_id() {
             self.inner.get_or_insert_default().give(id);
@@ -291,8 +305,8 @@ impl Log {
         let (ending, terminator) = endings(frame, this);
         let offset = self.last();
         let inner_id = self.inner.as_ref().map(|inner| inner.current());
-        let _ = self.id_line.write(&mut self.out, offset, inner_id, ending.as_bytes());
-        self.out.extend_from_slice(terminator.as_bytes());
+        let endings = both(ending, terminator);
+        let _ = self.id_line.write(&mut self.out, offset, inner_id, endings);
         if let Some(inner) = &mut self.inner {
             inner.end_event();
         }
@@ -303,7 +317,7 @@ impl Log {
     /// Copies what has come now of a whole frame, without its blank line. Parts that came before are there already.
     #[inline]
     fn copy(&mut self, this: &[u8], frame: &Frame, rules: &Rules) {
-        self.out.reserve(frame.end + IdLine::LINE_LEN_MAX);
+        self.out.reserve(frame.end + self.id_line.len_max(self.inner_id()));
         let blank = frame.end - (frame.len - frame.blank);
         self.out.extend_from_slice(&this[..blank]);
         if frame.fields.contains(Fields::RETRY) {
@@ -350,8 +364,7 @@ impl Log {
                     self.skipped += 1;
                     return;
                 }
-                self.write_id(ending, rules, keys);
-                self.out.extend_from_slice(terminator.as_bytes());
+                self.write_id(ending, terminator, rules, keys);
                 self.record(frame.len, rules, keys, room, now);
             }
             BlockKind::EventWithoutData => self.out.extend_from_slice(terminator.as_bytes()),
@@ -366,25 +379,25 @@ impl Log {
         self.complete = self.out.len();
     }
 
-    /// Writes the ID of the event at the end of `out`.
+    /// Writes the ID of the event at the end of `out`, and its blank line.
     #[inline]
-    fn write_id(&mut self, ending: LineEnding, rules: &Rules, keys: &Keys) {
-        let offset = self.history.next();
+    fn write_id(&mut self, ending: LineEnding, terminator: LineEnding, rules: &Rules, keys: &Keys) {
+        let (out, offset) = (&mut self.out, self.history.next());
+        let endings = both(ending, terminator);
         match &mut self.inner {
             None => {
-                let _ = self.id_line.write(&mut self.out, offset, None, ending.as_bytes());
+                let _ = self.id_line.write(out, offset, None, endings);
             }
             Some(inner) => {
-                inner.write_id(
-                    &mut self.out,
-                    self.complete,
-                    offset,
-                    &self.id_line,
-                    ending,
-                    rules,
-                    keys,
-                );
-                inner.end_event();
+                if inner.stays(offset, rules, keys) {
+                    inner.write_own(out, ending);
+                    out.extend_from_slice(terminator.as_bytes());
+                    inner.end_event();
+                } else {
+                    inner.cut_own(out, self.complete);
+                    let fits = self.id_line.write(out, offset, Some(inner.current()), endings);
+                    inner.end_event_at(offset, fits);
+                }
             }
         }
     }
@@ -406,7 +419,8 @@ impl Log {
         } else if rules.retention.payload {
             self.history.push(frame, now);
         } else {
-            self.inner.get_or_insert_default().note(frame, rules, keys);
+            let offset = self.history.next();
+            self.inner.get_or_insert_default().note(offset, frame, rules, keys);
             self.history.skip();
             return;
         }
@@ -509,6 +523,7 @@ impl Log {
 
     /// The reason to tell a reader that stands before `next` and was told of all generations up to `told`, with the
     /// generation that it is told of.
+    #[inline]
     pub(crate) fn untold(&self, told: u32, next: u64) -> Option<(u32, GapReason)> {
         if told >= self.last_gap {
             return None;
@@ -563,9 +578,9 @@ impl Log {
     /// Where no payload is kept: goes back to just after the event `offset`, which the inner service is to go on from.
     /// What it said after that is to come again. `false`: it is not known any more.
     pub(crate) fn rewind(&mut self, offset: u64, now: Instant) -> bool {
-        let Some(places) = self.last().checked_sub(offset) else { return false };
-        let known = places == 0 || self.inner.as_mut().is_some_and(|inner| inner.rewind(places));
-        if known && places > 0 {
+        let at_end = offset == self.last();
+        let known = at_end || self.inner.as_mut().is_some_and(|inner| inner.rewind(offset));
+        if known && !at_end {
             self.history.rewind(offset + 1, now);
         }
         known
@@ -605,18 +620,25 @@ fn endings(frame: &Frame, this: &[u8]) -> (LineEnding, LineEnding) {
     (ending, terminator)
 }
 
+/// The bytes of two line endings, one after the other.
+#[inline]
+fn both(ending: LineEnding, terminator: LineEnding) -> &'static [u8] {
+    use LineEnding::{Cr, CrLf, Lf};
+    match (ending, terminator) {
+        (Lf, Lf) => b"\n\n",
+        (Lf, Cr) => b"\n\r",
+        (Lf, CrLf) => b"\n\r\n",
+        (Cr, Lf) => b"\r\n",
+        (Cr, Cr) => b"\r\r",
+        (Cr, CrLf) => b"\r\r\n",
+        (CrLf, Lf) => b"\r\n\n",
+        (CrLf, Cr) => b"\r\n\r",
+        (CrLf, CrLf) => b"\r\n\r\n",
+    }
+}
+
 /// Removes `len` bytes at `at`.
 fn cut(out: &mut BytesMut, at: usize, len: usize) {
     out.copy_within(at + len.., at);
     out.truncate(out.len() - len);
-}
-
-fn content_hash(frame: &[u8], keys: &Keys) -> u64 {
-    let mut hasher = keys.content_hash(lines(frame).event_type().unwrap_or_default());
-    for line in lines(frame) {
-        if let crate::sse::Field::Data(value) = line.field {
-            hasher.data_line(value);
-        }
-    }
-    hasher.finish()
 }

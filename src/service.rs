@@ -295,7 +295,12 @@ impl<S> SseResume<S> {
             Plan::Replay { .. } | Plan::Lost { .. } => resumed(plan),
             Plan::End if no_content => Course::NoContent,
             Plan::End => resumed(plan),
-            Plan::Over if no_content || parts.method != Method::GET => Course::NoContent,
+            // Only a `GET` may call the inner service, and only for the stream of one.
+            Plan::Over
+                if no_content || parts.method != Method::GET || !stream.origin.repeatable =>
+            {
+                Course::NoContent
+            }
             Plan::Over => {
                 ask::set_inner_id(&mut parts.headers, &stream.inner_id());
                 let mut wrap = self.wrap(parts, binding);

@@ -65,7 +65,7 @@ pub(crate) enum Step {
     /// Bytes of the event stream.
     Data(Bytes),
     /// Events are missing; the position says from where it goes on.
-    Gap(Gap, Position),
+    Gap(Box<(Gap, Position)>),
     /// The stream has ended, perhaps with trailers.
     End(Option<Box<HeaderMap>>),
     /// The response ends before the stream does.
@@ -140,7 +140,11 @@ impl Stream {
     /// What a reader is to do. If that is to wait, `waker` is woken when it is worth asking again.
     #[inline]
     pub(crate) fn turn(self: &Arc<Self>, reader: usize, waker: &Waker) -> Turn {
-        self.with(|state, fx| state.turn(reader, self, waker, fx))
+        let lent = self.lock().lend(reader);
+        match lent {
+            Some(body) => Turn::Drive(body),
+            None => self.with(|state, fx| state.turn(reader, self, waker, fx)),
+        }
     }
 
     /// Ends one response, once what is published now was sent.
@@ -236,11 +240,13 @@ impl Stream {
         self.lock().log.last().saturating_sub(offset)
     }
 
-    /// The event ID of `position`, with the inner service's ID that is in force now.
+    /// The event ID of `position`, with the inner service's ID that was in force there.
+    ///
+    /// Where that is not known any more it is left out: a later one would hide events after a restart.
     pub(crate) fn id_of(&self, position: Position) -> String {
         let state = self.lock();
         let line = IdLine::new(&self.config.marker, &self.token, position.generation);
-        line.id(position.offset, Some(state.log.inner_id()))
+        line.id(position.offset, state.log.inner_id_at(position.offset).as_deref())
     }
 
     /// The inner service's own last event ID; empty if it has none.
@@ -254,7 +260,7 @@ impl Stream {
         let state = self.lock();
         let at_position =
             (!self.config.rules.retention.payload).then(|| state.log.inner_id_at(position.offset));
-        at_position.flatten().unwrap_or_else(|| state.log.inner_id()).to_vec()
+        at_position.flatten().unwrap_or_else(|| state.log.inner_id().to_vec())
     }
 
     /// The position of the event that has this ID of the inner service.

@@ -1,11 +1,6 @@
 //! Sending all clients away.
 
-mod support {
-    #![allow(dead_code)]
-    pub mod app;
-    pub mod client;
-    pub mod scripted;
-}
+mod support;
 
 use std::time::Duration;
 

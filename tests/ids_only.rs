@@ -1,11 +1,6 @@
 //! Retention without payload: each return calls the inner service, and what it resends is skipped.
 
-mod support {
-    #![allow(dead_code)]
-    pub mod app;
-    pub mod client;
-    pub mod scripted;
-}
+mod support;
 
 use support::app::App;
 use tower_sse_resume::{Retention, SseResumeLayer};

@@ -1,11 +1,6 @@
 //! Event IDs of the inner service that stay as they are.
 
-mod support {
-    #![allow(dead_code)]
-    pub mod app;
-    pub mod client;
-    pub mod scripted;
-}
+mod support;
 
 use http::Method;
 use support::app::{App, TestClient, request, with};

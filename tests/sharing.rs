@@ -1,11 +1,6 @@
 //! Requests that share one stream instead of calling the inner service each.
 
-mod support {
-    #![allow(dead_code)]
-    pub mod app;
-    pub mod client;
-    pub mod scripted;
-}
+mod support;
 
 use http::{Method, Request, StatusCode};
 use support::app::{App, request, with};

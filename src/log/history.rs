@@ -36,6 +36,8 @@ pub(crate) struct History {
     floor: u64,
     /// Why events below the floor are gone.
     floor_reason: GapReason,
+    /// Below this floor nothing can be dropped whole.
+    release_at: u64,
     /// How far the front block was walked to find where its served part begins.
     front: Walk,
     sealed_bytes: usize,
@@ -119,6 +121,7 @@ impl History {
             next,
             floor: next,
             floor_reason: GapReason::Evicted,
+            release_at: 0,
             front: Walk::default(),
             sealed_bytes: 0,
             total: 0,
@@ -137,6 +140,11 @@ impl History {
     /// The first event that is served, or `next` if there is none.
     pub(crate) fn first(&self) -> u64 {
         self.floor
+    }
+
+    /// The first event after which no served one is missing, or `next` if there is none.
+    pub(crate) fn complete_from(&self) -> u64 {
+        self.holes.back().map_or(self.floor, |hole| self.floor.max(hole.last + 1))
     }
 
     /// Payload of all events ever appended, in bytes.
@@ -203,6 +211,7 @@ impl History {
     /// Counts one event that is not kept.
     pub(crate) fn push_hole(&mut self, reason: GapReason, now: Instant) {
         self.seal(now);
+        self.release_at = 0;
         let offset = self.next;
         self.next += 1;
         match self.holes.back_mut() {
@@ -230,6 +239,7 @@ impl History {
         }
         let mut bytes = std::mem::take(&mut self.open);
         bytes.shrink_to_fit();
+        self.release_at = self.release_at.min(self.next);
         self.sealed_bytes += bytes.len();
         let count = (self.next - self.open_first) as u32;
         let before = self.total - bytes.len() as u64;
@@ -294,9 +304,19 @@ impl History {
         self.holes.clear();
     }
 
+    #[inline]
     fn raise_floor(&mut self, floor: u64, reason: GapReason) {
         self.floor = floor;
         self.floor_reason = reason;
+        if floor >= self.release_at {
+            self.release();
+        }
+    }
+
+    /// Drops what lies whole below the floor.
+    #[cold]
+    fn release(&mut self) {
+        let floor = self.floor;
         while self.sealed.front().is_some_and(|block| block.end() <= floor) {
             self.drop_front();
         }
@@ -311,6 +331,9 @@ impl History {
         while self.holes.front().is_some_and(|hole| hole.last < floor) {
             self.holes.pop_front();
         }
+        let block = self.sealed.front().map_or(self.next, Block::end);
+        let hole = self.holes.front().map_or(u64::MAX, |hole| hole.last + 1);
+        self.release_at = block.min(hole);
     }
 
     fn drop_front(&mut self) {
@@ -416,6 +439,19 @@ impl History {
         cursor.at = length_of(bytes, cursor.next.saturating_sub(first)) as u32;
         cursor.total = before + u64::from(cursor.at);
         index
+    }
+
+    /// The event at `offset`, if it is served.
+    pub(crate) fn frame(&self, offset: u64) -> Option<&[u8]> {
+        if offset < self.floor || offset >= self.next || self.hole_at(offset).is_some() {
+            return None;
+        }
+        let index = self.sealed.partition_point(|block| block.end() <= offset);
+        let (bytes, first): (&[u8], u64) = match self.sealed.get(index) {
+            Some(block) => (&block.bytes, block.first),
+            None => (&self.open, self.open_first),
+        };
+        frames_of(bytes).nth((offset - first) as usize)
     }
 
     /// The frames that are there, oldest first, each with its offset; the first ones may be below the floor.

@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
-use super::content_hash;
 use super::known::{Known, KnownEvents};
 use super::preserved::Preserved;
 use crate::config::{EventIds, Rules};
+use crate::content::content_hash;
 use crate::resume::event_id::{self, IdLine};
 use crate::resume::keys::Keys;
 use crate::sse::{Frame, LineEnding, lines};
@@ -62,47 +62,48 @@ impl InnerIds {
         self.is_in_frame = false;
     }
 
+    /// The event at `offset` is over, whose ID is one of ours; `fits` tells whether that carries the inner ID.
+    pub(super) fn end_event_at(&mut self, offset: u64, fits: bool) {
+        if !fits && self.current.len() <= LONGEST {
+            self.long.push_back((offset, self.current.as_slice().into()));
+        }
+        self.end_event();
+    }
+
     /// An event is over.
     pub(super) fn end_event(&mut self) {
         self.is_own = false;
         self.is_in_frame = false;
     }
 
-    /// Writes the ID of the event at the end of `out`, which begins at `start` and has its own `id` lines or none.
-    pub(super) fn write_id(
-        &mut self,
-        out: &mut BytesMut,
-        start: usize,
-        offset: u64,
-        id_line: &IdLine,
-        ending: LineEnding,
-        rules: &Rules,
-        keys: &Keys,
-    ) {
-        let stays = rules.ids == EventIds::Preserve
+    /// Whether the event at `offset` keeps the ID that the inner service gave it.
+    pub(super) fn stays(&mut self, offset: u64, rules: &Rules, keys: &Keys) -> bool {
+        rules.ids == EventIds::Preserve
             && self.is_own
             && !self.current.is_empty()
-            && self.preserved.insert(hash(&self.current, keys), offset);
-        match (stays, self.is_in_frame) {
-            (true, true) => return,
-            (true, false) => {
-                out.extend_from_slice(b"id: ");
-                out.extend_from_slice(&self.current);
-                out.extend_from_slice(ending.as_bytes());
-                return;
-            }
-            (false, true) if rules.ids == EventIds::Preserve => cut_id_lines(out, start),
-            (false, _) => {}
+            && self.preserved.insert(hash(&self.current, keys), offset)
+    }
+
+    /// Writes the inner service's ID where the event at the end of `out` does not have it already.
+    pub(super) fn write_own(&self, out: &mut BytesMut, ending: LineEnding) {
+        if !self.is_in_frame {
+            out.extend_from_slice(b"id: ");
+            out.extend_from_slice(&self.current);
+            out.extend_from_slice(ending.as_bytes());
         }
-        let fits = id_line.write(out, offset, Some(&self.current), ending.as_bytes());
-        if !fits && self.current.len() <= LONGEST {
-            self.long.push_back((offset, self.current.as_slice().into()));
+    }
+
+    /// Takes the inner service's `id` lines out of the event at the end of `out`, which begins at `start`.
+    pub(super) fn cut_own(&self, out: &mut BytesMut, start: usize) {
+        if self.is_in_frame {
+            cut_id_lines(out, start);
         }
     }
 
     /// Notes an event whose payload is not kept.
-    pub(super) fn note(&mut self, frame: &[u8], rules: &Rules, keys: &Keys) {
-        let known = Known { id: self.current.as_slice().into(), hash: content_hash(frame, keys) };
+    pub(super) fn note(&mut self, offset: u64, frame: &[u8], rules: &Rules, keys: &Keys) {
+        let id = self.current.as_slice().into();
+        let known = Known { offset, id, hash: content_hash(frame, keys) };
         self.known.push(known, rules.retention.events.max(rules.dedupe_window as u64) as usize);
     }
 
@@ -143,33 +144,37 @@ impl InnerIds {
         known.chain(retained).map(|known| (known.id, known.hash)).collect()
     }
 
-    fn known_of(&self, offset: u64, frame: &[u8], id_line: &IdLine, keys: &Keys) -> Known {
+    /// The last event ID in force at the event `offset`, whose frame this is.
+    pub(super) fn id_of(&self, offset: u64, frame: &[u8], id_line: &IdLine) -> Vec<u8> {
         let id = lines(frame).last_id().unwrap_or_default();
-        let id = if id_line.is_of_this_stream(id) {
-            let embedded = event_id::embedded(id).map(Vec::into_boxed_slice);
-            embedded.or_else(|| self.long_at(offset)).unwrap_or_default()
+        if id_line.is_of_this_stream(id) {
+            event_id::embedded(id).or_else(|| self.long_at(offset)).unwrap_or_default()
         } else {
-            id.into()
-        };
-        Known { id, hash: content_hash(frame, keys) }
+            id.to_vec()
+        }
     }
 
-    fn long_at(&self, offset: u64) -> Option<Box<[u8]>> {
+    fn known_of(&self, offset: u64, frame: &[u8], id_line: &IdLine, keys: &Keys) -> Known {
+        let id = self.id_of(offset, frame, id_line).into_boxed_slice();
+        Known { offset, id, hash: content_hash(frame, keys) }
+    }
+
+    fn long_at(&self, offset: u64) -> Option<Vec<u8>> {
         let index = self.long.binary_search_by_key(&offset, |(offset, _)| *offset).ok()?;
-        Some(self.long[index].1.clone())
+        Some(self.long[index].1.to_vec())
     }
 
-    /// Goes back to the event that is `places` before the newest known one. `false`: it is not known.
-    pub(super) fn rewind(&mut self, places: u64) -> bool {
-        let Some(known) = self.known.before_newest(places) else { return false };
+    /// Goes back to the event at `offset`. `false`: it is not known.
+    pub(super) fn rewind(&mut self, offset: u64) -> bool {
+        let Some(known) = self.known.get(offset) else { return false };
         self.current = known.id.to_vec();
-        self.known.take_back(places);
+        self.known.forget_after(offset);
         true
     }
 
-    /// The ID at the event that is `places` before the newest known one.
-    pub(super) fn before_newest(&self, places: u64) -> Option<&[u8]> {
-        self.known.before_newest(places).map(|known| &*known.id)
+    /// The last event ID in force at the event `offset`, whose payload is not kept.
+    pub(super) fn known_id_at(&self, offset: u64) -> Option<&[u8]> {
+        self.known.get(offset).map(|known| &*known.id)
     }
 
     /// The event that has this ID of the inner service.

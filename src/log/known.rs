@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 /// The inner service's last event ID at an event (empty: none), and the hash of the event's content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Known {
+    pub(crate) offset: u64,
     pub(crate) id: Box<[u8]>,
     pub(crate) hash: u64,
 }
@@ -17,7 +18,7 @@ pub(super) struct KnownEvents {
 }
 
 impl KnownEvents {
-    /// Adds the next event, and forgets all but the newest `most`.
+    /// Adds a later event, and forgets all but the newest `most`.
     pub(super) fn push(&mut self, event: Known, most: usize) {
         self.id_bytes += event.id.len();
         self.events.push_back(event);
@@ -30,16 +31,16 @@ impl KnownEvents {
         }
     }
 
-    /// Forgets the newest `count` events.
-    pub(super) fn take_back(&mut self, count: u64) {
-        for _ in 0..count {
+    /// Forgets the events after `offset`.
+    pub(super) fn forget_after(&mut self, offset: u64) {
+        while self.events.back().is_some_and(|event| event.offset > offset) {
             self.id_bytes -= self.events.pop_back().map_or(0, |event| event.id.len());
         }
     }
 
-    /// The event that is this many places before the newest one.
-    pub(super) fn before_newest(&self, places: u64) -> Option<&Known> {
-        let index = self.events.len().checked_sub(1)?.checked_sub(usize::try_from(places).ok()?)?;
+    /// The event at `offset`.
+    pub(super) fn get(&self, offset: u64) -> Option<&Known> {
+        let index = self.events.binary_search_by_key(&offset, |event| event.offset).ok()?;
         self.events.get(index)
     }
 

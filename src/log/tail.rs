@@ -62,6 +62,7 @@ impl Tail {
     }
 
     /// Whether the reader has taken all pieces.
+    #[inline]
     pub(crate) fn is_at_end(&self, follower: Follower) -> bool {
         follower.0 == self.end()
     }
@@ -88,6 +89,7 @@ impl Tail {
         self.pieces.capacity() * size_of::<Piece>()
     }
 
+    #[inline]
     fn end(&self) -> u64 {
         self.first + self.pieces.len() as u64
     }
@@ -96,6 +98,10 @@ impl Tail {
     #[inline]
     pub(crate) fn push(&mut self, bytes: Bytes, next: u64, total: u64, within_frame: bool) {
         self.bytes += bytes.len();
+        if self.pieces.capacity() == 0 {
+            // Most streams have one reader, which takes each piece at once.
+            self.pieces.reserve_exact(1);
+        }
         self.pieces.push_back(Piece { bytes, next, total, within_frame, waiting: self.followers });
         while self.bytes > LARGEST_TAIL && self.pieces.len() > 1 {
             self.pop();

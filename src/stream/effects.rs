@@ -20,6 +20,21 @@ impl Effects {
     /// Does it all. The collected wakers' memory stays for the next time.
     #[inline]
     pub(super) fn apply(&mut self, stream: &Arc<Stream>) {
+        // Most changes have none.
+        if !self.is_empty() {
+            self.apply_all(stream);
+        }
+    }
+
+    #[inline]
+    fn is_empty(&self) -> bool {
+        self.wakers.is_empty()
+            && self.observations.is_empty()
+            && self.dropped.is_none()
+            && self.spawned.is_none()
+    }
+
+    fn apply_all(&mut self, stream: &Arc<Stream>) {
         if let Some(body) = self.spawned.take() {
             driver::spawn(stream, body);
         }

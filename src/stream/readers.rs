@@ -26,7 +26,16 @@ pub(super) struct Reader {
     pub(super) begun: bool,
     /// Whether it is to be told the last reconnection time before the next event.
     pub(super) retry_due: bool,
-    pub(super) close: Option<Closing>,
+    pub(super) close: Option<Box<Closing>>,
+}
+
+impl Reader {
+    /// How the response ends now, if it does.
+    #[inline]
+    pub(super) fn due_close(&self) -> Option<Close> {
+        let close = self.close.as_ref()?;
+        (close.after <= self.cursor.next && !self.within_frame).then_some(close.how)
+    }
 }
 
 /// A response that is to end before its stream does.

@@ -32,7 +32,7 @@ pub(super) struct State {
     driver: Option<Waker>,
     /// Whether that task holds the inner body back.
     paused: bool,
-    lingering: Option<Lingering>,
+    lingering: Option<Box<Lingering>>,
     /// Where the last reader stood when it left.
     left: Cursor,
     end_told: bool,
@@ -148,7 +148,7 @@ impl State {
             state,
             generation: self.log.generation(),
             last: self.log.last(),
-            first: self.log.first_retained(),
+            first: self.log.complete_from(),
             first_of_its: self.log.first_of(position.generation),
             first_of_next: self.log.first_after(position.generation),
         }
@@ -230,7 +230,7 @@ impl State {
         }
         match permit() {
             Some((permit, until)) => {
-                self.lingering = Some(Lingering { until, _permit: permit });
+                self.lingering = Some(Box::new(Lingering { until, _permit: permit }));
                 fx.observations.push(Observation::LingerBegan);
                 self.move_to_task(fx);
             }
@@ -256,6 +256,30 @@ impl State {
         }
     }
 
+    /// The inner body for a reader that has all there is and drives. That is the normal case, and nothing but a poll
+    /// follows from it; in all others [`turn`](Self::turn) tells.
+    #[inline]
+    pub(super) fn lend(&mut self, key: usize) -> Option<InnerBody> {
+        let reader = self.readers.get(key)?;
+        let has_all = self.log.tail().is_at_end(reader.follower?);
+        let may = has_all
+            && self.rest.is_empty()
+            && reader.close.is_none()
+            && self.log.untold(reader.told, reader.cursor.next).is_none();
+        if may { self.take_inline() } else { None }
+    }
+
+    #[inline]
+    fn take_inline(&mut self) -> Option<InnerBody> {
+        if !matches!(self.producer, Producer::Inline(_)) {
+            return None;
+        }
+        match std::mem::replace(&mut self.producer, Producer::Lent { to_task: false }) {
+            Producer::Inline(body) => Some(body),
+            _ => None,
+        }
+    }
+
     /// What a reader is to do. If that is to wait, `waker` is woken when it is worth asking again.
     #[inline]
     pub(super) fn turn(
@@ -267,21 +291,20 @@ impl State {
     ) -> Turn {
         loop {
             if let Some(step) = self.step(key, stream) {
-                fx.wakers.extend(self.unpause_if_room(stream));
+                if let Some(driver) = self.unpause_if_room(stream) {
+                    fx.wakers.push(driver);
+                }
                 return Turn::Step(step);
             }
-            match std::mem::replace(&mut self.producer, Producer::Lent { to_task: false }) {
-                Producer::Inline(body) if self.rest.is_empty() => return Turn::Drive(body),
-                Producer::Inline(body) => {
-                    self.producer = Producer::Inline(body);
-                    self.take_rest(stream, fx);
-                }
-                other => {
-                    self.producer = other;
-                    self.wait(key, waker);
-                    return Turn::Wait;
-                }
+            if !self.rest.is_empty() && matches!(self.producer, Producer::Inline(_)) {
+                self.take_rest(stream, fx);
+                continue;
             }
+            if let Some(body) = self.take_inline() {
+                return Turn::Drive(body);
+            }
+            self.wait(key, waker);
+            return Turn::Wait;
         }
     }
 
@@ -299,10 +322,8 @@ impl State {
     fn step(&mut self, key: usize, stream: &Stream) -> Option<Step> {
         loop {
             let reader = self.readers.get(key)?;
-            if reader.close.is_some_and(|close| close.after <= reader.cursor.next)
-                && !reader.within_frame
-            {
-                return reader.close.map(|close| Step::Close(close.how));
+            if let Some(close) = reader.due_close() {
+                return Some(Step::Close(close));
             }
             if let Some((generation, reason)) = self.log.untold(reader.told, reader.cursor.next) {
                 reader.told = generation;
@@ -371,7 +392,7 @@ impl State {
                     missed: Some(resumed + 1 - next),
                     reason,
                 };
-                Some(Step::Gap(gap, Position { generation, offset: resumed }))
+                Some(Step::Gap(Box::new((gap, Position { generation, offset: resumed }))))
             }
             Found::End => None,
         }
@@ -382,7 +403,7 @@ impl State {
     fn generation_gap(&mut self, key: usize, generation: u32, reason: GapReason) -> Step {
         let next = self.readers.get(key).map_or(1, |reader| reader.cursor.next);
         let gap = Gap { requested: Some(next - 1), resumed: next - 1, missed: None, reason };
-        Step::Gap(gap, Position { generation, offset: next - 1 })
+        Step::Gap(Box::new((gap, Position { generation, offset: next - 1 })))
     }
 
     /// What a reader gets that has all there is.
@@ -458,20 +479,29 @@ impl State {
     #[inline]
     pub(super) fn take_in(&mut self, data: Bytes, stream: &Stream, fx: &mut Effects) {
         if matches!(self.phase, Phase::Live) {
-            self.rest = data;
-            self.take_rest(stream, fx);
+            self.append(data, stream, fx);
         }
     }
 
     fn take_rest(&mut self, stream: &Stream, fx: &mut Effects) {
+        let rest = std::mem::take(&mut self.rest);
+        self.append(rest, stream, fx);
+    }
+
+    /// What there is no room for becomes the rest; what was taken is let go of.
+    #[inline]
+    fn append(&mut self, mut data: Bytes, stream: &Stream, fx: &mut Effects) {
         let room = self.room(stream);
         self.log.append(
-            &mut self.rest,
+            &mut data,
             &stream.config.rules,
             &stream.registry.keys,
             &room,
             Instant::now,
         );
+        if !data.is_empty() {
+            self.rest = data;
+        }
         if self.log.has_news() {
             fx.observations.extend(self.log.take_news());
         }
@@ -633,7 +663,7 @@ impl State {
     pub(super) fn close(&mut self, key: usize, how: Close) {
         let after = self.log.last() + 1;
         if let Some(reader) = self.readers.get(key) {
-            reader.close = Some(Closing { how, after });
+            reader.close = Some(Box::new(Closing { how, after }));
         }
     }
 
@@ -642,7 +672,7 @@ impl State {
         let after = self.log.last() + 1;
         self.readers
             .iter_mut()
-            .for_each(|reader| reader.close = Some(Closing { how: how(), after }));
+            .for_each(|reader| reader.close = Some(Box::new(Closing { how: how(), after })));
         self.readers.wake_all(&mut fx.wakers);
     }
 

@@ -15,12 +15,15 @@ pub(crate) struct IdLine {
 
 const FIELD: &[u8] = b"id: ";
 
+/// CR LF after the line, and for a blank line after it.
+const ENDING_MAX: usize = 4;
+
 /// Field, marker, token and generation (ten digits at most), each part of the ID with its dot.
 const START_MAX: usize = FIELD.len() + Marker::MAX_LEN + 1 + Token::TEXT_LEN + 1 + 10 + 1;
 
 impl IdLine {
-    /// The most bytes that [`IdLine::write`] appends: field, ID and CR LF.
-    pub(crate) const LINE_LEN_MAX: usize = FIELD.len() + MAX_LEN + 2;
+    /// The most bytes that [`IdLine::write`] appends: field, ID and two times CR LF.
+    pub(crate) const LINE_LEN_MAX: usize = FIELD.len() + MAX_LEN + ENDING_MAX;
 
     /// The line of one stream under one generation (from 1: an ID of generation 0 is malformed).
     pub(crate) fn new(marker: &Marker, token: &Token, generation: u32) -> Self {
@@ -46,19 +49,31 @@ impl IdLine {
         id.starts_with(&start[..=stream_end])
     }
 
+    /// The most bytes that [`IdLine::write`] appends with this inner ID.
+    #[inline]
+    pub(crate) fn len_max(&self, inner: &[u8]) -> usize {
+        if inner.is_empty() {
+            usize::from(self.len) + decimal::MAX_LEN + ENDING_MAX
+        } else {
+            Self::LINE_LEN_MAX
+        }
+    }
+
     fn push(&mut self, part: &[u8]) {
         let at = usize::from(self.len);
         self.start[at..at + part.len()].copy_from_slice(part);
         self.len += part.len() as u8;
     }
 
-    /// Appends the `id` line of the event at `offset`, with the line ending `ending`.
+    /// Appends the `id` line of the event at `offset`, with the line ending `ending`: that of the line, and perhaps that
+    /// of a blank line after it.
     ///
     /// Returns whether the ID says all there is: `false` if `inner` had to be left out, because the
     /// ID would pass 128 bytes or because `inner` is no legal header field value. No inner ID and
     /// an empty one are the same: after either, no `Last-Event-ID` is sent.
     ///
     /// A buffer that does not grow needs room for [`IdLine::LINE_LEN_MAX`] bytes.
+    #[inline]
     #[must_use]
     pub(crate) fn write(
         &self,
@@ -67,9 +82,27 @@ impl IdLine {
         inner: Option<&[u8]>,
         ending: &[u8],
     ) -> bool {
-        let complete = self.write_from(0, out, offset, inner);
+        let Some(inner) = inner.filter(|inner| !inner.is_empty()) else {
+            self.write_plain(out, offset, ending);
+            return true;
+        };
+        let complete = self.write_from(0, out, offset, Some(inner));
         out.put_slice(ending);
         complete
+    }
+
+    /// The line of an ID without an inner one, appended in one piece.
+    #[inline]
+    fn write_plain(&self, out: &mut impl BufMut, offset: u64, ending: &[u8]) {
+        let mut line = [0; START_MAX + decimal::MAX_LEN + ENDING_MAX];
+        line[..START_MAX].copy_from_slice(&self.start);
+        let mut len = usize::from(self.len);
+        let mut digits = [0; decimal::MAX_LEN];
+        for part in [decimal::digits(offset, &mut digits), ending] {
+            line[len..len + part.len()].copy_from_slice(part);
+            len += part.len();
+        }
+        out.put_slice(&line[..len]);
     }
 
     /// The ID of the event at `offset`, for a header. `inner` as in [`IdLine::write`].
@@ -121,7 +154,11 @@ mod tests {
     use super::*;
 
     fn line(marker: &str, generation: u32) -> IdLine {
-        IdLine::new(&Marker::new(marker).unwrap(), &Token::from_bytes([0; 16]), generation)
+        IdLine::new(
+            &Marker::new(marker).unwrap(),
+            &Token::from_text(&[b'A'; 22]).unwrap(),
+            generation,
+        )
     }
 
     fn written(offset: u64, inner: Option<&[u8]>, ending: &str) -> (String, bool) {
@@ -168,7 +205,7 @@ mod tests {
     fn the_longest_line_has_the_length_that_is_promised() {
         let line = line("0123456789abcdef", u32::MAX);
         let mut out = vec![];
-        assert!(line.write(&mut out, u64::MAX, Some(&[b'x'; 56]), b"\r\n"));
+        assert!(line.write(&mut out, u64::MAX, Some(&[b'x'; 56]), b"\r\n\r\n"));
         assert_eq!(out.len(), IdLine::LINE_LEN_MAX);
     }
 
