@@ -1,11 +1,9 @@
-//! Handles: for handlers, on their own stream; for operators, on all of the layer.
+//! What a handler can do about its own stream.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use crate::binding;
-use crate::registry::Registry;
 use crate::stream::{Close, Stream};
 
 /// Names a stream, for logs and look-ups of operators. It is no event ID: nobody can resume with it, and no event ID can
@@ -135,115 +133,5 @@ impl StreamHandle {
 impl fmt::Debug for StreamHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("StreamHandle").field(&self.id()).finish()
-    }
-}
-
-/// An operator's view of a layer; see [`SseResumeLayer::handle`](crate::SseResumeLayer::handle).
-///
-/// Clones see the same layer. A handle keeps none of its streams alive once the layer and its services are gone.
-///
-/// ```
-/// use tower_sse_resume::SseResumeLayer;
-///
-/// let layer = SseResumeLayer::new();
-/// let handle = layer.handle();
-/// assert_eq!(handle.stats().streams, 0);
-/// // At a user's logout, by what the owner is named by:
-/// handle.purge_owner("Bearer 2YotnFZFEjr1zCsicMWpAA");
-/// ```
-#[derive(Clone)]
-pub struct LayerHandle {
-    pub(crate) registry: Arc<Registry>,
-}
-
-/// Counts of a layer at one moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Stats {
-    /// Streams that can be resumed.
-    pub streams: usize,
-    /// Sessions that have such streams.
-    pub sessions: usize,
-    /// Responses that are being sent.
-    pub clients: usize,
-    /// Inner bodies that are read on without a client.
-    pub lingering: usize,
-    /// Memory of all streams, in bytes.
-    pub bytes: usize,
-}
-
-impl LayerHandle {
-    /// Counts and bytes, as they are now. Goes through all streams: for each scrape of metrics, not for each request.
-    pub fn stats(&self) -> Stats {
-        let (streams, sessions) = self.registry.counts();
-        Stats {
-            streams,
-            sessions,
-            clients: self.registry.all().iter().map(|stream| stream.readers()).sum(),
-            lingering: self.registry.lingering(),
-            bytes: self.registry.bytes(),
-        }
-    }
-
-    /// Sends all clients away, for them to resume elsewhere or later.
-    ///
-    /// Responses to `GET` end now, after a reconnection time with jitter; new ones end at once. Those to other methods,
-    /// which cannot be asked for again, run on until they end or `deadline` has passed. Returns once no client is
-    /// left. Needs a Tokio runtime with time.
-    ///
-    /// # Cancel safety
-    /// If the future is dropped, clients go on being sent away, but those that run on are not cut off.
-    pub async fn drain(&self, deadline: Duration) {
-        self.registry.begin_drain();
-        self.close_all(|stream| stream.origin.repeatable);
-        if tokio::time::timeout(deadline, self.registry.all_left()).await.is_err() {
-            self.close_all(|_| true);
-        }
-    }
-
-    fn close_all(&self, mut which: impl FnMut(&Stream) -> bool) {
-        for stream in self.registry.all().into_iter().filter(|stream| which(stream)) {
-            stream.close_all(|| stream.drained());
-        }
-    }
-
-    /// Forgets one stream: its responses end with an error, and its inner body is dropped. Returns whether there was
-    /// one.
-    pub fn purge_stream(&self, id: StreamId) -> bool {
-        self.purge(|stream| StreamId::of(stream) == id) > 0
-    }
-
-    /// Forgets all streams of a session, by the name that its header or cookie has. Returns how many.
-    pub fn purge_session(&self, name: impl AsRef<[u8]>) -> usize {
-        let session = binding::session_named(name.as_ref(), &self.registry.keys);
-        self.purge(|stream| stream.origin.binding.session == Some(session))
-    }
-
-    /// Forgets all streams of an owner, by what names it: the whole `Authorization` header, the cookie's value, or
-    /// what the configured closure returned. Returns how many.
-    pub fn purge_owner(&self, name: impl AsRef<[u8]>) -> usize {
-        let owner = binding::owner_named(name.as_ref(), &self.registry.keys);
-        self.purge(|stream| stream.origin.binding.owner == Some(owner))
-    }
-
-    /// Forgets all streams. Returns how many.
-    pub fn purge_all(&self) -> usize {
-        self.purge(|_| true)
-    }
-
-    fn purge(&self, mut which: impl FnMut(&Stream) -> bool) -> usize {
-        let purged: Vec<_> =
-            self.registry.all().into_iter().filter(|stream| which(stream)).collect();
-        for stream in &purged {
-            self.registry.remove(stream);
-            stream.purge();
-        }
-        purged.len()
-    }
-}
-
-impl fmt::Debug for LayerHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LayerHandle").field("stats", &self.stats()).finish_non_exhaustive()
     }
 }

@@ -17,8 +17,9 @@ use crate::config::{
     Config, EventIds, GapSignal, Limits, Linger, OnFinished, OnMissing, OwnerSource, Priming,
     SessionSource, Share, ShareKeyOf, SlowReader, StartAt,
 };
-use crate::handle::{LayerHandle, StreamId};
+use crate::handle::StreamId;
 use crate::observer::Observation;
+use crate::operator::LayerHandle;
 use crate::registry::Registry;
 use crate::resume::keys::Keys;
 use crate::resume::{Gap, Marker, Retention};

@@ -82,6 +82,7 @@ mod jitter;
 mod layer;
 mod log;
 mod observer;
+mod operator;
 mod query;
 mod reconnect;
 mod registry;
@@ -97,9 +98,10 @@ pub use body::ResumeBody;
 pub use config::{EventIds, Limits, Linger, OnFinished, OnMissing, Priming, SlowReader, StartAt};
 pub use error::{ResumeError, ResumeErrorKind};
 pub use future::ResponseFuture;
-pub use handle::{LayerHandle, Stats, StreamHandle, StreamId};
+pub use handle::{StreamHandle, StreamId};
 pub use layer::SseResumeLayer;
 pub use observer::Observation;
+pub use operator::{LayerHandle, SessionId, SessionInfo, Stats, StreamInfo, StreamKind};
 pub use reconnect::{
     ReconnectBody, ReconnectError, ReconnectErrorKind, ReconnectFuture, SseReconnect,
     SseReconnectLayer,

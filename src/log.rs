@@ -32,6 +32,8 @@ use tail::Tail;
 const PIECE: usize = 16 * 1024;
 /// What one call of [`Log::append`] takes at the most, so that a task does not hold its thread for long.
 const MOST_AT_ONCE: usize = 64 * 1024;
+/// What is remembered of the `id` lines of a frame that is too large to hold.
+const LONGEST_ID_LINES: usize = 16 * 1024;
 /// An output buffer that one large frame has blown up beyond this is given back.
 const LARGEST_IDLE_OUT: usize = 32 * 1024;
 
@@ -71,11 +73,11 @@ pub(crate) struct Generation {
 }
 
 /// A frame that is too large to hold: it is passed on as it comes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Oversize {
     ids: IdFilter,
-    /// Its `id` lines.
-    id_lines: Vec<u8>,
+    /// Its `id` lines; `None` if they are longer than any request could carry.
+    id_lines: Option<Vec<u8>>,
 }
 
 /// What [`Log::append`] may take.
@@ -286,7 +288,7 @@ impl Log {
         let raw = self.out.split_off(self.complete);
         self.publish(false);
         self.history.push_hole(GapReason::Oversize, now);
-        let mut oversize = Box::<Oversize>::default();
+        let mut oversize = Box::new(Oversize { ids: IdFilter::new(), id_lines: Some(Vec::new()) });
         let here = lead.min(raw.len());
         oversize.push(&raw[here..], &mut self.out);
         self.oversize = Some(oversize);
@@ -299,7 +301,7 @@ impl Log {
         let Some(mut oversize) = self.oversize.take() else { return };
         let blank = this.len() - (frame.len - frame.blank);
         oversize.push(&this[..blank], &mut self.out);
-        if let Some(id) = lines(&oversize.id_lines).last_id() {
+        if let Some(id) = oversize.id_lines.as_deref().and_then(|ids| lines(ids).last_id()) {
             self.inner.get_or_insert_default().give(id);
         }
         let (ending, terminator) = endings(frame, this);
@@ -600,7 +602,12 @@ impl Oversize {
         let id_lines = &mut self.id_lines;
         self.ids.push(raw, |piece| match piece {
             Piece::Keep(bytes) => out.extend_from_slice(bytes),
-            Piece::Id(bytes) => id_lines.extend_from_slice(bytes),
+            Piece::Id(bytes) => match id_lines {
+                Some(lines) if lines.len() + bytes.len() <= LONGEST_ID_LINES => {
+                    lines.extend_from_slice(bytes);
+                }
+                _ => *id_lines = None,
+            },
         });
     }
 }

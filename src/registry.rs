@@ -134,10 +134,9 @@ impl Registry {
         lock(&self.streams).by_token.values().cloned().collect()
     }
 
-    /// How many streams, and sessions with streams, there are.
-    pub(crate) fn counts(&self) -> (usize, usize) {
-        let streams = lock(&self.streams);
-        (streams.by_token.len(), streams.by_session.len())
+    /// How many sessions have streams.
+    pub(crate) fn sessions(&self) -> usize {
+        lock(&self.streams).by_session.len()
     }
 
     /// How many inner bodies are read on without a client.

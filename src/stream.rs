@@ -33,7 +33,7 @@ use crate::resume::{Gap, GapReason};
 pub(crate) use effects::Effects;
 pub(crate) use readers::Close;
 use state::State;
-pub(crate) use state::{Drive, Ending, EvictionClass, Start, Turn};
+pub(crate) use state::{Drive, Ending, EvictionClass, Start, Summary, Turn};
 
 /// When clients of a drained layer come back, unless a reconnection time is configured.
 const DRAIN_RETRY: Duration = Duration::from_secs(1);
@@ -361,6 +361,11 @@ impl Stream {
     /// How many responses read it now.
     pub(crate) fn readers(&self) -> usize {
         self.lock().readers.len()
+    }
+
+    /// What an operator sees of it.
+    pub(crate) fn summary(&self) -> Summary {
+        self.lock().summary()
     }
 
     /// How many bytes it is charged with, and when it would be evicted.

@@ -14,7 +14,10 @@ const LEVELS: [(&str, &[&str]); 7] = [
     ("streams and their inner bodies", &["driver", "registry", "stream"]),
     (
         "requests and responses",
-        &["answer", "ask", "body", "future", "handle", "resumed", "sharing", "takeover", "wrap"],
+        &[
+            "answer", "ask", "body", "future", "handle", "operator", "resumed", "sharing",
+            "takeover", "wrap",
+        ],
     ),
     ("the layers", &["layer", "reconnect", "service"]),
 ];

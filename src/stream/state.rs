@@ -78,6 +78,15 @@ pub(crate) enum Ending {
     Aborted(Option<BoxError>),
 }
 
+/// What an operator sees of a stream.
+pub(crate) struct Summary {
+    pub(crate) state: StreamState,
+    pub(crate) clients: usize,
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+    pub(crate) bytes: usize,
+}
+
 /// In which order streams are evicted: the first of these first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum EvictionClass {
@@ -137,15 +146,18 @@ impl State {
         }
     }
 
-    pub(super) fn view(&self, position: Position, repeatable: bool) -> View {
-        let state = match &self.phase {
+    fn stream_state(&self, repeatable: bool) -> StreamState {
+        match &self.phase {
             Phase::Live => StreamState::Live,
             Phase::Finished(_) => StreamState::Finished { end_told: self.end_told },
             Phase::Aborted(_) => StreamState::Aborted { repeatable, loss_told: self.loss_told },
             Phase::Purged => StreamState::Purged,
-        };
+        }
+    }
+
+    pub(super) fn view(&self, position: Position, repeatable: bool) -> View {
         View {
-            state,
+            state: self.stream_state(repeatable),
             generation: self.log.generation(),
             last: self.log.last(),
             first: self.log.complete_from(),
@@ -734,6 +746,16 @@ impl State {
             Phase::Finished(_) | Phase::Purged => EvictionClass::Finished,
             Phase::Aborted(_) => EvictionClass::Aborted,
             Phase::Live => EvictionClass::Unread,
+        }
+    }
+
+    pub(super) fn summary(&self) -> Summary {
+        Summary {
+            state: self.stream_state(false),
+            clients: self.readers.len(),
+            first: self.log.first_retained(),
+            last: self.log.last(),
+            bytes: self.accounted,
         }
     }
 
