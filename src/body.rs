@@ -112,6 +112,13 @@ where
     }
 }
 
+impl<B> Default for ResumeBody<B> {
+    /// An empty body: layers outside, CORS for one, answer some requests by themselves with such.
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
 impl<B> fmt::Debug for ResumeBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match &self.kind {

@@ -47,6 +47,7 @@
 //! | counts, purges, graceful shutdown | [`LayerHandle`] |
 //! | what happens, for metrics and logs | [`Observation`], and the features below |
 //! | why a response broke off | [`ResumeError`] |
+//! | an inner service, mostly a proxied one, that breaks off | [`SseReconnectLayer`] |
 //! | the event stream format without the layer | [`sse`] |
 //!
 //! # Features

@@ -10,13 +10,12 @@ fn read(path: &str) -> String {
 /// The names of the public methods in a source file that take `self` and give it back.
 fn knobs(source: &str) -> Vec<String> {
     let source = read(source);
-    let methods = source.split("    pub fn ").chain(source.split("    pub const fn ")).skip(1);
-    let knobs = methods.filter(|rest| {
-        let signature = rest.split('{').next().unwrap_or_default();
+    let methods = source.split("    pub ").filter_map(|item| item.split_once("fn "));
+    let signatures = methods.filter_map(|(_, method)| Some(method.split_once('{')?.0));
+    let knobs = signatures.filter(|signature| {
         signature.contains("self") && !signature.contains("&self") && signature.contains("Self")
     });
-    let name = |rest: &str| rest.split(['(', '<']).next().unwrap_or_default().to_owned();
-    knobs.map(name).collect()
+    knobs.filter_map(|knob| Some(knob.split_once(['(', '<'])?.0.to_owned())).collect()
 }
 
 #[test]
@@ -27,6 +26,7 @@ fn every_method_that_configures_is_in_the_readme() {
         "src/layer/metrics.rs",
         "src/layer/tracing.rs",
         "src/config.rs",
+        "src/reconnect.rs",
         "src/resume/retention.rs",
     ]
     .into_iter()
