@@ -11,7 +11,7 @@ use crate::resume::keys::Keys;
 use crate::resume::position::Position;
 use crate::stream::Stream;
 
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// The position that a request comes back with.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,15 +34,23 @@ impl Asked {
         };
         if asked != Self::NotOurs {
             parts.headers.remove(LAST_EVENT_ID);
-            Self::take_query(parts, config, keys);
         }
+        // The header wins, but an ID of ours does not reach the inner service there either.
+        Self::take_query(parts, config, keys);
         asked
     }
 
     fn take_query(parts: &mut Parts, config: &Config, keys: &Keys) -> Self {
         let Some(name) = &config.query else { return Self::NotOurs };
-        let value = parts.uri.query().and_then(|query| query::value(query, name));
-        let asked = value.map_or(Self::NotOurs, |value| Self::read(&value, config, keys));
+        let query = parts.uri.query().unwrap_or_default();
+        let mut asked: Vec<_> =
+            query::values(query, name).map(|value| Self::read(&value, config, keys)).collect();
+        // As with the header, one of ours among several names no position.
+        let asked = match asked.len() {
+            0 | 1 => asked.pop().unwrap_or(Self::NotOurs),
+            _ if asked.iter().all(|one| *one == Self::NotOurs) => Self::NotOurs,
+            _ => Self::Malformed,
+        };
         if asked != Self::NotOurs {
             query::remove(&mut parts.uri, name);
         }
@@ -56,6 +64,20 @@ impl Asked {
             Parsed::Id(id) => Self::Id(id),
         }
     }
+}
+
+/// The inner service's own last event ID that a request comes back with.
+pub(crate) fn given_inner_id(parts: &Parts, config: &Config) -> Option<Vec<u8>> {
+    let in_query = || {
+        let name = config.query.as_ref()?;
+        query::values(parts.uri.query()?, name).next()
+    };
+    let id = parts
+        .headers
+        .get(LAST_EVENT_ID)
+        .map(|value| value.as_bytes().to_vec())
+        .or_else(in_query)?;
+    Some(id).filter(|id| !id.is_empty())
 }
 
 /// The last event ID that the inner service is called with, as it is in the request.

@@ -2,7 +2,7 @@
 
 use http::header::{AUTHORIZATION, COOKIE, HOST, ORIGIN};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, Method};
 
 use crate::config::{Config, OwnerSource, SessionSource};
 use crate::query;
@@ -12,9 +12,10 @@ use crate::resume::keys::Keys;
 const TARGET: u8 = 1;
 const OWNER: u8 = 2;
 const SESSION: u8 = 3;
+const SHARED: u8 = 5;
 
 /// Whose a stream is, as fingerprints: nothing that a client sent is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Binding {
     /// Host, path, query less the position parameter, and `Origin`.
     pub(crate) target: u128,
@@ -30,6 +31,17 @@ impl Binding {
             owner: owner(parts, config, keys),
             session: session(&parts.headers, config, keys),
         }
+    }
+
+    /// Of a request that shares a stream, if it does: then only key, host and owner count.
+    pub(crate) fn shared(parts: &Parts, config: &Config, keys: &Keys) -> Option<Self> {
+        let share = config.share.as_ref().filter(|_| parts.method == Method::GET)?;
+        let key = (share.key)(parts)?;
+        Some(Self {
+            target: keys.fingerprint(SHARED, [host(parts), key.as_bytes()]),
+            owner: if share.across_owners { None } else { owner(parts, config, keys) },
+            session: None,
+        })
     }
 
     /// The same, with the session that a response has just named if the request named none.
@@ -50,10 +62,7 @@ impl Binding {
 }
 
 fn target(parts: &Parts, config: &Config, keys: &Keys) -> u128 {
-    let host = match header(&parts.headers, &HOST) {
-        Some(host) => host,
-        None => parts.uri.authority().map_or(&b""[..], |authority| authority.as_str().as_bytes()),
-    };
+    let host = host(parts);
     let name = config.query.as_deref();
     let query = parts.uri.query().map(|query| query::without(query, name));
     let origin = header(&parts.headers, &ORIGIN);
@@ -62,6 +71,12 @@ fn target(parts: &Parts, config: &Config, keys: &Keys) -> u128 {
     // An absent origin is not an empty one.
     let (has_origin, origin): (&[u8], &[u8]) = origin.map_or((b"0", b""), |origin| (b"1", origin));
     keys.fingerprint(TARGET, [host, path, query, has_origin, origin])
+}
+
+fn host(parts: &Parts) -> &[u8] {
+    let authority =
+        || parts.uri.authority().map_or(&b""[..], |authority| authority.as_str().as_bytes());
+    header(&parts.headers, &HOST).unwrap_or_else(authority)
 }
 
 fn owner(parts: &Parts, config: &Config, keys: &Keys) -> Option<u128> {

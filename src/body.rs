@@ -5,7 +5,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::HeaderMap;
@@ -16,6 +15,8 @@ use tokio::time::{Sleep, sleep};
 use crate::config::GapSignal;
 use crate::driver;
 use crate::error::{BoxError, ResumeError, ResumeErrorKind};
+use crate::jitter::jitter;
+use crate::observer::Observation;
 use crate::resume::position::Position;
 use crate::resume::{Gap, GapReason};
 use crate::sse::encode;
@@ -27,8 +28,18 @@ const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 pin_project! {
     /// The body of a response that passed the layer: an inner body as it is, or the events of a resumable stream.
     ///
-    /// Data is `Bytes`. Errors of a resumable stream are [`ResumeError`](crate::ResumeError)s; those of a body that
-    /// passes are its own, boxed.
+    /// Data is [`Bytes`]; a piece of a resumable stream can hold many events. Its size is unknown, and it ends with the
+    /// trailers of the inner body. A body that passes keeps its size hint and its trailers.
+    ///
+    /// # Errors
+    /// Those of a resumable stream are [`ResumeError`](crate::ResumeError)s, boxed: the response ended before its
+    /// stream did. Those of a body that passes are its own, boxed.
+    ///
+    /// # Cancel safety
+    /// To drop the body is what a disconnect is. A body that passes drops the inner one. Of a resumable stream, a reader
+    /// leaves: what it was not sent yet can be had by coming back, and the inner body is read on for the
+    /// [linger](crate::SseResumeLayer::linger) if it was the last one. If nothing of it was ever polled, there is no
+    /// linger, because no client can come back.
     pub struct ResumeBody<B> {
         #[pin]
         kind: Kind<B>,
@@ -142,6 +153,9 @@ enum Last {
 impl Reader {
     pub(crate) fn new(stream: Arc<Stream>, start: Start) -> Self {
         let key = stream.attach(start);
+        if stream.registry.is_draining() && stream.origin.repeatable {
+            stream.close(key, stream.drained());
+        }
         let age = stream.config.max_connection_age.map(|age| {
             let jittered = jitter(age, stream.config.jitter);
             Box::pin(sleep(jittered))
@@ -162,6 +176,11 @@ impl Reader {
 
     pub(crate) fn of(&self) -> &Arc<Stream> {
         &self.stream
+    }
+
+    /// The stream is to outlive this client even if it leaves before it got anything: others may join.
+    pub(crate) fn leaves_stream_to_others(&mut self) {
+        self.seen = true;
     }
 
     /// Adds to what is sent first.
@@ -241,6 +260,9 @@ impl Reader {
                 if self.tells_loss && lost {
                     self.due = Some(self.loss());
                 }
+                if error.kind() == ResumeErrorKind::TooSlow {
+                    self.stream.observe(Observation::SlowReader);
+                }
                 self.last = Last::Error(error);
             }
         }
@@ -255,7 +277,13 @@ impl Reader {
         self.gap_signal(&gap, position)
     }
 
+    /// What tells this reader of a gap.
     pub(crate) fn gap_signal(&self, gap: &Gap, position: Position) -> Bytes {
+        let Gap { reason, missed, .. } = *gap;
+        self.stream.observe(Observation::Gap { reason, missed });
+        if reason == GapReason::TooSlow {
+            self.stream.observe(Observation::SlowReader);
+        }
         gap_signal(&self.stream, gap, position)
     }
 
@@ -292,13 +320,4 @@ pub(crate) fn priming(stream: &Stream, position: Position) -> BytesMut {
     let mut out = BytesMut::new();
     encode::priming(&mut out, &stream.id_of(position));
     out
-}
-
-/// A duration that is up to `share` of itself longer.
-pub(crate) fn jitter(duration: Duration, share: f64) -> Duration {
-    let mut random = [0; 4];
-    // Without random bytes there is no jitter: all is as configured.
-    let _ = getrandom::fill(&mut random);
-    let fraction = f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX);
-    duration.mul_f64(1.0 + share * fraction)
 }

@@ -88,6 +88,10 @@ pub enum StartAt {
 
 /// How much of everything there may be at once, for the whole layer.
 ///
+/// At the limit on bytes, streams make room: finished ones first, then aborted ones, then live ones without a client, of
+/// the owner who holds most. A stream with a client keeps its place, and gives up its oldest events. Beside these bytes,
+/// each client holds what its transport buffers, and a block of 16 KiB or one frame.
+///
 /// ```
 /// use tower_sse_resume::Limits;
 ///
@@ -177,7 +181,16 @@ impl Default for Limits {
     }
 }
 
-/// How long an inner body is read on after its last client left.
+/// How long an inner body is read on after its last client left. Default: 30 seconds; a duration of zero is
+/// [`none`](Self::none).
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_sse_resume::{Linger, SseResumeLayer};
+///
+/// let for_jobs = SseResumeLayer::new().linger(Duration::from_secs(600));
+/// let a_disconnect_cancels = SseResumeLayer::new().linger(Linger::none());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Linger(pub(crate) Option<Duration>);
 

@@ -157,6 +157,11 @@ fn poll_drive(
         let until = match stream.drive(cx.waker(), fx) {
             Drive::Stop => return Poll::Ready(()),
             Drive::Pause(until) => until,
+            Drive::Yield => {
+                stream.news(fx);
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             Drive::Poll(_) if read >= MOST_AT_ONCE => {
                 stream.news(fx);
                 cx.waker().wake_by_ref();

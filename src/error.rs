@@ -9,7 +9,11 @@ pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 
 /// Why a resumable response ended before its stream did.
 ///
-/// A client that comes back with the last event ID that it has goes on from there.
+/// A client that comes back with the last event ID that it has goes on from there. The error is that of a
+/// [`ResumeBody`](crate::ResumeBody), boxed; servers close the connection on it, so that the client sees a cut.
+///
+/// # Source
+/// Of [`InnerBody`](ResumeErrorKind::InnerBody), the inner body's own error. All others have none.
 #[derive(Clone, Debug)]
 pub struct ResumeError {
     kind: ResumeErrorKind,

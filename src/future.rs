@@ -16,6 +16,14 @@ use crate::wrap::Wrap;
 
 pin_project! {
     /// Response future of [`SseResume`](crate::SseResume).
+    ///
+    /// # Errors
+    /// Those of the inner service, as they are. The layer has none of its own.
+    ///
+    /// # Cancel safety
+    /// To drop it drops the call of the inner service, as without the layer. The exceptions are calls on behalf of
+    /// others, too: one that goes on with an aborted stream, and one whose response is shared. They run in a task, to
+    /// the end.
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<F, B, E> {
         #[pin]

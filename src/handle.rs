@@ -1,15 +1,13 @@
-//! Handles: for handlers, on their own stream; for operators, on all of the layer.
+//! What a handler can do about its own stream.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use crate::binding;
-use crate::config::Config;
-use crate::registry::Registry;
 use crate::stream::{Close, Stream};
 
-/// Names a stream, for logs and look-ups of operators. It is no event ID: nobody can resume with it.
+/// Names a stream, for logs and look-ups of operators. It is no event ID: nobody can resume with it, and no event ID can
+/// be made of it. Shown as 32 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamId(u128);
 
@@ -36,7 +34,20 @@ impl fmt::Debug for StreamId {
 
 /// A handler's own stream. The layer puts it into the extensions of each request that it may wrap.
 ///
-/// It can be used before the response exists: what is asked then is done once it does.
+/// It can be used before the response exists: what is asked then is done once it does. It keeps nothing alive; on a
+/// stream that is forgotten it does nothing.
+///
+/// ```
+/// use std::time::Duration;
+/// use axum::Extension;
+/// use tower_sse_resume::StreamHandle;
+///
+/// async fn events(Extension(stream): Extension<StreamHandle>) {
+///     // A job that takes long: the client may go, and ask again in 10 seconds.
+///     stream.close_connection(Duration::from_secs(10));
+/// }
+/// # let _ = events;
+/// ```
 #[derive(Clone)]
 pub struct StreamHandle(Arc<Mutex<Bound>>);
 
@@ -80,7 +91,7 @@ impl StreamHandle {
     /// Ends the responses of this stream cleanly, and lets clients come back after `retry`.
     ///
     /// What the layer has read of the inner body by now is sent before. The inner body is not touched: it is read on
-    /// for the linger, and clients that come back go on where they were.
+    /// for the linger, and clients that come back go on where they were. `retry` is sent in milliseconds.
     pub fn close_connection(&self, retry: Duration) {
         let stream = match &mut *self.lock() {
             Bound::Not { close, .. } => {
@@ -122,82 +133,5 @@ impl StreamHandle {
 impl fmt::Debug for StreamHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("StreamHandle").field(&self.id()).finish()
-    }
-}
-
-/// An operator's view of a layer; see [`SseResumeLayer::handle`](crate::SseResumeLayer::handle).
-#[derive(Clone)]
-pub struct LayerHandle {
-    pub(crate) registry: Arc<Registry>,
-    pub(crate) config: Arc<Config>,
-}
-
-/// Counts of a layer at one moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Stats {
-    /// Streams that can be resumed.
-    pub streams: usize,
-    /// Sessions that have such streams.
-    pub sessions: usize,
-    /// Responses that are being sent.
-    pub clients: usize,
-    /// Inner bodies that are read on without a client.
-    pub lingering: usize,
-    /// Memory of all streams, in bytes.
-    pub bytes: usize,
-}
-
-impl LayerHandle {
-    /// Counts and bytes, as they are now.
-    pub fn stats(&self) -> Stats {
-        let (streams, sessions) = self.registry.counts();
-        Stats {
-            streams,
-            sessions,
-            clients: self.registry.all().iter().map(|stream| stream.readers()).sum(),
-            lingering: self.registry.lingering(),
-            bytes: self.registry.bytes(),
-        }
-    }
-
-    /// Forgets one stream: its responses end with an error, and its inner body is dropped. Returns whether there was
-    /// one.
-    pub fn purge_stream(&self, id: StreamId) -> bool {
-        self.purge(|stream| StreamId::of(stream) == id) > 0
-    }
-
-    /// Forgets all streams of a session, by the name that its header or cookie has. Returns how many.
-    pub fn purge_session(&self, name: impl AsRef<[u8]>) -> usize {
-        let session = binding::session_named(name.as_ref(), &self.registry.keys);
-        self.purge(|stream| stream.origin.binding.session == Some(session))
-    }
-
-    /// Forgets all streams of an owner, by what names it: the whole `Authorization` header, the cookie's value, or
-    /// what the configured closure returned. Returns how many.
-    pub fn purge_owner(&self, name: impl AsRef<[u8]>) -> usize {
-        let owner = binding::owner_named(name.as_ref(), &self.registry.keys);
-        self.purge(|stream| stream.origin.binding.owner == Some(owner))
-    }
-
-    /// Forgets all streams. Returns how many.
-    pub fn purge_all(&self) -> usize {
-        self.purge(|_| true)
-    }
-
-    fn purge(&self, mut which: impl FnMut(&Stream) -> bool) -> usize {
-        let purged: Vec<_> =
-            self.registry.all().into_iter().filter(|stream| which(stream)).collect();
-        for stream in &purged {
-            self.registry.remove(stream);
-            stream.purge();
-        }
-        purged.len()
-    }
-}
-
-impl fmt::Debug for LayerHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LayerHandle").field("stats", &self.stats()).finish_non_exhaustive()
     }
 }

@@ -1,5 +1,10 @@
 //! The layer: its configuration, one method a knob.
 
+#[cfg(feature = "metrics")]
+mod metrics;
+#[cfg(feature = "tracing")]
+mod tracing;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,10 +15,11 @@ use tower_layer::Layer;
 
 use crate::config::{
     Config, EventIds, GapSignal, Limits, Linger, OnFinished, OnMissing, OwnerSource, Priming,
-    SessionSource, SlowReader,
+    SessionSource, Share, ShareKeyOf, SlowReader, StartAt,
 };
-use crate::handle::{LayerHandle, StreamId};
+use crate::handle::StreamId;
 use crate::observer::Observation;
+use crate::operator::LayerHandle;
 use crate::registry::Registry;
 use crate::resume::keys::Keys;
 use crate::resume::{Gap, Marker, Retention};
@@ -22,10 +28,17 @@ use crate::sse::encode::{EventName, InvalidEventName};
 
 /// A layer that makes the event streams of any HTTP service resumable.
 ///
-/// ```
-/// use tower_sse_resume::SseResumeLayer;
+/// Put it inside authentication, inside compression and inside CORS. Its methods configure it, one a knob; each names
+/// its default. Clones, and all services that they make, know the same streams.
 ///
-/// let layer = SseResumeLayer::new();
+/// ```
+/// use std::time::Duration;
+/// use tower_sse_resume::{Retention, SseResumeLayer};
+///
+/// let layer = SseResumeLayer::new()
+///     .retention(Retention::new().events(200))
+///     .linger(Duration::from_secs(60))
+///     .retry(Duration::from_secs(2));
 /// ```
 #[derive(Clone)]
 pub struct SseResumeLayer {
@@ -63,10 +76,7 @@ impl SseResumeLayer {
 
     /// A view for operators. It sees all services that this layer, or a clone of it, makes.
     pub fn handle(&self) -> LayerHandle {
-        LayerHandle {
-            registry: Arc::clone(&self.shared.registry),
-            config: Arc::clone(&self.config),
-        }
+        LayerHandle { registry: Arc::clone(&self.shared.registry) }
     }
 
     /// The secret that event IDs are signed with, so that IDs outlive this process and instances know each other's.
@@ -146,12 +156,25 @@ impl SseResumeLayer {
     }
 
     /// The methods whose responses are wrapped. Default: `GET`.
+    ///
+    /// Others may be answers that nobody should ask for twice: a `GET` may resume a `POST`'s stream, but never calls the
+    /// inner service for it. Keep `GET` in the list for that.
+    ///
+    /// ```
+    /// use http::Method;
+    /// use tower_sse_resume::SseResumeLayer;
+    ///
+    /// let layer = SseResumeLayer::new().methods([Method::GET, Method::POST]);
+    /// ```
     #[must_use]
     pub fn methods(self, methods: impl IntoIterator<Item = Method>) -> Self {
         self.set(|config| config.methods = methods.into_iter().collect())
     }
 
     /// A query parameter that may carry the position; the header wins. Default: none.
+    ///
+    /// It is what polyfills send, and what lets a reloaded page go on. A value that is one of the layer's IDs is taken
+    /// out of the request before the inner service sees it; another one stays.
     #[must_use]
     pub fn last_event_id_query(self, name: impl Into<String>) -> Self {
         self.set(|config| config.query = Some(name.into()))
@@ -171,6 +194,15 @@ impl SseResumeLayer {
 
     /// Who owns a stream, from what an authentication layer left in the request: a user's ID goes on when a token is
     /// renewed. Default: a keyed hash of the `Authorization` header.
+    ///
+    /// ```
+    /// use tower_sse_resume::SseResumeLayer;
+    ///
+    /// #[derive(Clone)]
+    /// struct User(u64);
+    ///
+    /// let layer = SseResumeLayer::new().owner(|parts| parts.extensions.get().map(|User(id)| *id));
+    /// ```
     #[must_use]
     pub fn owner<T>(self, owner: impl Fn(&Parts) -> Option<T> + Send + Sync + 'static) -> Self
     where
@@ -212,6 +244,14 @@ impl SseResumeLayer {
     ///
     /// # Errors
     /// If the name is empty, or has a CR, LF or NUL.
+    ///
+    /// ```
+    /// use tower_sse_resume::SseResumeLayer;
+    ///
+    /// let layer = SseResumeLayer::new().gap_event("missed")?;
+    /// assert!(SseResumeLayer::new().gap_event("two\nlines").is_err());
+    /// # Ok::<(), tower_sse_resume::InvalidEventName>(())
+    /// ```
     pub fn gap_event(self, name: impl Into<String>) -> Result<Self, InvalidEventName> {
         let name = EventName::new(name.into())?;
         Ok(self.set(|config| config.gap_signal = GapSignal::Event(name)))
@@ -219,6 +259,12 @@ impl SseResumeLayer {
 
     /// Writes the event that tells of a gap: lines of a block, without an `id` and without a blank line, which are
     /// added. Default: an event `resume-gap` with JSON data.
+    ///
+    /// ```
+    /// use tower_sse_resume::SseResumeLayer;
+    ///
+    /// let layer = SseResumeLayer::new().gap_signal(|gap| format!("event: lost\ndata: {}\n", gap.reason));
+    /// ```
     #[must_use]
     pub fn gap_signal(self, encode: impl Fn(&Gap) -> String + Send + Sync + 'static) -> Self {
         self.set(|config| config.gap_signal = GapSignal::Closure(Arc::new(encode)))
@@ -259,8 +305,65 @@ impl SseResumeLayer {
         self.set(|config| config.rules.dedupe_window = events)
     }
 
+    /// Lets requests with the same key, host and owner join one stream instead of calling the inner service each.
+    /// Default: none do.
+    ///
+    /// `key` is asked for each `GET`; `None` means that this one is not shared. The first request's response is what
+    /// all get; later ones begin where [`start_at`](Self::start_at) says. Needs a Tokio runtime.
+    ///
+    /// ```
+    /// use tower_sse_resume::{SseResumeLayer, StartAt};
+    ///
+    /// let layer = SseResumeLayer::new()
+    ///     .share(|parts| Some(parts.uri.path().to_owned()))
+    ///     .start_at(StartAt::Last(10));
+    /// ```
+    #[must_use]
+    pub fn share(self, key: impl Fn(&Parts) -> Option<String> + Send + Sync + 'static) -> Self {
+        self.share_by(Arc::new(key), false)
+    }
+
+    /// The same for everybody, whoever they are. Default: none.
+    ///
+    /// **Everybody whose request has the key gets the stream of whoever came first.** Only for feeds that are the
+    /// same for all, down to the last byte, and public.
+    #[must_use]
+    pub fn share_across_owners(
+        self,
+        key: impl Fn(&Parts) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.share_by(Arc::new(key), true)
+    }
+
+    fn share_by(self, key: ShareKeyOf, across_owners: bool) -> Self {
+        self.set(|config| {
+            let start_at = config.share.as_ref().map_or(StartAt::Live, |share| share.start_at);
+            config.share = Some(Share { key, across_owners, start_at });
+        })
+    }
+
+    /// Where a client begins that joins a shared stream without a position; set after [`share`](Self::share).
+    /// Default: [`StartAt::Live`].
+    #[must_use]
+    pub fn start_at(self, start_at: StartAt) -> Self {
+        self.set(|config| {
+            if let Some(share) = &mut config.share {
+                share.start_at = start_at;
+            }
+        })
+    }
+
     /// Adds a callback for what happens. It runs on the task that it happens in, never under a lock of the layer, and
     /// should be short. Default: none.
+    ///
+    /// ```
+    /// use tower_sse_resume::{Observation, SseResumeLayer};
+    ///
+    /// let layer = SseResumeLayer::new().observe(|observation| match observation {
+    ///     Observation::Gap { reason, .. } => eprintln!("events are missing: {reason}"),
+    ///     _ => {}
+    /// });
+    /// ```
     #[must_use]
     pub fn observe(self, callback: impl Fn(&Observation) + Send + Sync + 'static) -> Self {
         self.set(|config| config.observer.add(callback))

@@ -5,6 +5,9 @@
 //! and a replay is the same bytes again.
 
 mod history;
+mod inner_ids;
+mod known;
+mod preserved;
 mod tail;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -13,20 +16,24 @@ use tokio::time::Instant;
 pub(crate) use history::{Cursor, Found};
 pub(crate) use tail::Follower;
 
-use crate::config::Rules;
+use crate::config::{EventIds, Rules};
+use crate::content::content_hash;
 use crate::observer::Observation;
 use crate::resume::GapReason;
-use crate::resume::event_id::{self, IdLine};
+use crate::resume::event_id::IdLine;
 use crate::resume::keys::Keys;
 use crate::resume::seam::{Seam, Verdict};
 use crate::sse::{BlockKind, Fields, Frame, IdFilter, LineEnding, Piece, Scanner, lines};
 use history::History;
+use inner_ids::InnerIds;
 use tail::Tail;
 
 /// What is published as one piece: transports take such pieces without copying.
 const PIECE: usize = 16 * 1024;
 /// What one call of [`Log::append`] takes at the most, so that a task does not hold its thread for long.
 const MOST_AT_ONCE: usize = 64 * 1024;
+/// What is remembered of the `id` lines of a frame that is too large to hold.
+const LONGEST_ID_LINES: usize = 16 * 1024;
 /// An output buffer that one large frame has blown up beyond this is given back.
 const LARGEST_IDLE_OUT: usize = 32 * 1024;
 
@@ -41,8 +48,8 @@ pub(crate) struct Log {
     /// How much memory `out` has at the most: its own capacity counts only what is not published.
     out_bytes: usize,
     id_line: IdLine,
-    /// The inner service's last event ID that is in force; empty: none.
-    inner_id: Vec<u8>,
+    /// `None` as long as the inner service gives no IDs.
+    inner: Option<Box<InnerIds>>,
     history: History,
     tail: Tail,
     /// The second and later generations.
@@ -51,9 +58,6 @@ pub(crate) struct Log {
     retry: Option<u64>,
     /// The newest generation that begins with a gap, 0 if none: readers compare it with what they were told.
     last_gap: u32,
-    gave_ids: bool,
-    /// Whether the inner service gave an ID, perhaps an empty one, since its last event.
-    has_own_id: bool,
     skipped: u64,
     oversized: bool,
     oversize: Option<Box<Oversize>>,
@@ -69,11 +73,11 @@ pub(crate) struct Generation {
 }
 
 /// A frame that is too large to hold: it is passed on as it comes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Oversize {
     ids: IdFilter,
-    /// Its `id` lines.
-    id_lines: Vec<u8>,
+    /// Its `id` lines; `None` if they are longer than any request could carry.
+    id_lines: Option<Vec<u8>>,
 }
 
 /// What [`Log::append`] may take.
@@ -99,14 +103,12 @@ impl Log {
             complete: 0,
             out_bytes: 0,
             id_line,
-            inner_id: inner_id.to_vec(),
+            inner: (!inner_id.is_empty()).then(|| Box::new(InnerIds::called_with(inner_id))),
             history: History::starting_at(1),
             tail: Tail::default(),
             later: Vec::new(),
             retry: None,
             last_gap: 0,
-            gave_ids: !inner_id.is_empty(),
-            has_own_id: false,
             skipped: 0,
             oversized: false,
             oversize: None,
@@ -129,6 +131,12 @@ impl Log {
         }
     }
 
+    /// The lowest first offset of the generations after `generation`, if there are any.
+    pub(crate) fn first_after(&self, generation: u32) -> Option<u64> {
+        let later = self.later.get(generation.saturating_sub(1) as usize..)?;
+        later.iter().map(|generation| generation.first).min()
+    }
+
     /// The offset of the last event; 0 if there was none.
     pub(crate) fn last(&self) -> u64 {
         self.history.next() - 1
@@ -139,22 +147,31 @@ impl Log {
         self.history.first()
     }
 
-    pub(crate) fn lost_reason(&self) -> GapReason {
-        self.history.floor_reason()
-    }
-
-    pub(crate) fn total(&self) -> u64 {
-        self.history.total()
+    /// The first event from which on history has all; one more than the last offset if it has none.
+    pub(crate) fn complete_from(&self) -> u64 {
+        self.history.complete_from()
     }
 
     /// The inner service's own last event ID; empty if it has none.
     pub(crate) fn inner_id(&self) -> &[u8] {
-        &self.inner_id
+        self.inner.as_ref().map_or(&[], |inner| inner.current())
     }
 
-    /// Whether the inner service knows event IDs: it gave one, or was called with one.
-    pub(crate) fn gave_ids(&self) -> bool {
-        self.gave_ids
+    /// The inner service's last event ID as it was in force at `offset`; `None` if that is not known any more.
+    pub(crate) fn inner_id_at(&self, offset: u64) -> Option<Vec<u8>> {
+        let inner = self.inner.as_ref()?;
+        if offset == self.last() {
+            return Some(inner.current().to_vec());
+        }
+        match self.history.frame(offset) {
+            Some(frame) => Some(inner.id_of(offset, frame, &self.id_line)),
+            None => inner.known_id_at(offset).map(<[u8]>::to_vec),
+        }
+    }
+
+    /// The event that has this ID of the inner service.
+    pub(crate) fn find(&self, inner_id: &[u8], keys: &Keys) -> Option<u64> {
+        self.inner.as_ref()?.find(inner_id, keys)
     }
 
     pub(crate) fn retry(&self) -> Option<u64> {
@@ -177,7 +194,9 @@ impl Log {
 
     /// The generation that the event at `offset` belongs to.
     pub(crate) fn generation_of(&self, offset: u64) -> u32 {
-        self.later.partition_point(|generation| generation.first <= offset) as u32 + 1
+        // Where payload is not kept, a later generation may begin before an earlier one.
+        let later = self.later.iter().rposition(|generation| generation.first <= offset);
+        later.map_or(1, |index| index as u32 + 2)
     }
 
     /// Whether a frame is being passed on that is too large to hold.
@@ -188,11 +207,12 @@ impl Log {
     /// Heap that this log takes.
     #[inline]
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.history.heap_bytes() + self.out_bytes + self.tail.bytes() + self.tail.heap_bytes()
-    }
-
-    pub(crate) fn retains_nothing(&self) -> bool {
-        self.history.is_empty()
+        let inner = self.inner.as_ref().map_or(0, |inner| inner.heap_bytes());
+        self.history.heap_bytes()
+            + self.out_bytes
+            + self.tail.bytes()
+            + self.tail.heap_bytes()
+            + inner
     }
 
     /// Whether the inner body is to be held back rather than more taken from it.
@@ -232,8 +252,11 @@ impl Log {
             let this = &rest[..frame.end];
             if self.oversize.is_some() {
                 self.end_oversize(this, &frame);
+            } else if frame.len > rules.frame_limit && frame.kind() == BlockKind::Event {
+                let lead = self.begin_oversize(frame.lead, now());
+                self.end_oversize(&this[lead..], &frame);
             } else {
-                self.copy(this, &frame);
+                self.copy(this, &frame, rules);
                 self.finish_frame(this, &frame, rules, keys, room, &now);
             }
             at += frame.end;
@@ -254,80 +277,74 @@ impl Log {
         }
         self.out.extend_from_slice(rest);
         if self.scanner.unfinished() > rules.frame_limit {
-            self.begin_oversize(now());
+            self.begin_oversize(self.scanner.lead(), now());
         }
     }
 
-    fn begin_oversize(&mut self, now: Instant) {
+    /// Passes on what `out` has of the frame, less its first `lead` bytes. Returns how many of those are yet to come.
+    #[cold]
+    fn begin_oversize(&mut self, lead: usize, now: Instant) -> usize {
         // Published before it, so that the pieces of this frame are pieces of nothing else.
         let raw = self.out.split_off(self.complete);
         self.publish(false);
         self.history.push_hole(GapReason::Oversize, now);
-        let mut oversize = Box::<Oversize>::default();
-        oversize.push(&raw[self.scanner.lead()..], &mut self.out);
+        let mut oversize = Box::new(Oversize { ids: IdFilter::new(), id_lines: Some(Vec::new()) });
+        let here = lead.min(raw.len());
+        oversize.push(&raw[here..], &mut self.out);
         self.oversize = Some(oversize);
         self.oversized = true;
         self.complete = self.out.len();
+        lead - here
     }
 
     fn end_oversize(&mut self, this: &[u8], frame: &Frame) {
         let Some(mut oversize) = self.oversize.take() else { return };
-        let blank = frame.end - (frame.len - frame.blank);
+        let blank = this.len() - (frame.len - frame.blank);
         oversize.push(&this[..blank], &mut self.out);
-        if let Some(id) = lines(&oversize.id_lines).last_id() {
-            self.set_inner_id(id.to_vec());
+        if let Some(id) = oversize.id_lines.as_deref().and_then(|ids| lines(ids).last_id()) {
+            self.inner.get_or_insert_default().give(id);
         }
         let (ending, terminator) = endings(frame, this);
         let offset = self.last();
+        let inner_id = self.inner.as_ref().map(|inner| inner.current());
         let endings = both(ending, terminator);
-        let _ = self.id_line.write(&mut self.out, offset, embed(&self.inner_id), endings);
+        let _ = self.id_line.write(&mut self.out, offset, inner_id, endings);
+        if let Some(inner) = &mut self.inner {
+            inner.end_event();
+        }
         self.complete = self.out.len();
         self.publish(false);
     }
 
     /// Copies what has come now of a whole frame, without its blank line. Parts that came before are there already.
     #[inline]
-    fn copy(&mut self, this: &[u8], frame: &Frame) {
-        self.out.reserve(frame.end + self.id_line.len_max(&self.inner_id));
+    fn copy(&mut self, this: &[u8], frame: &Frame, rules: &Rules) {
+        self.out.reserve(frame.end + self.id_line.len_max(self.inner_id()));
         let blank = frame.end - (frame.len - frame.blank);
         self.out.extend_from_slice(&this[..blank]);
-        if frame.fields.contains(Fields::ID) {
-            self.take_ids(frame);
-        }
         if frame.fields.contains(Fields::RETRY) {
             let raw = &self.out[self.complete + frame.lead..];
             self.retry = lines(raw).last_retry().or(self.retry);
+        }
+        if frame.fields.contains(Fields::ID) {
+            self.take_ids(frame, rules);
         }
         if frame.lead > 0 {
             cut(&mut self.out, self.complete, frame.lead);
         }
     }
 
-    /// Takes the inner service's `id` lines out of the frame at the end of `out`.
+    /// Notes the inner service's ID, and takes it out of the frame at the end of `out` unless it may stay.
     #[cold]
-    fn take_ids(&mut self, frame: &Frame) {
-        let start = self.complete + frame.lead;
-        if let Some(id) = lines(&self.out[start..]).last_id() {
-            let id = id.to_vec();
-            self.set_inner_id(id);
+    fn take_ids(&mut self, frame: &Frame, rules: &Rules) {
+        let inner = self.inner.get_or_insert_default();
+        if let Some(id) = lines(&self.out[self.complete + frame.lead..]).last_id() {
+            inner.give(id);
         }
-        if let Some(line) = frame.id_line {
-            cut(&mut self.out, self.complete + line.start, line.end - line.start);
-            return;
+        if rules.ids == EventIds::Assign || frame.kind() != BlockKind::Event {
+            inner_ids::cut_ids_of(&mut self.out, self.complete, frame);
+            inner.end_frame();
         }
-        let ids: Vec<_> = lines(&self.out[start..])
-            .filter(|line| matches!(line.field, crate::sse::Field::Id(_)))
-            .map(|line| line.range)
-            .collect();
-        for range in ids.into_iter().rev() {
-            cut(&mut self.out, start + range.start, range.len());
-        }
-    }
-
-    fn set_inner_id(&mut self, id: Vec<u8>) {
-        self.gave_ids |= !id.is_empty();
-        self.has_own_id = true;
-        self.inner_id = id;
     }
 
     /// The frame from `complete` on lies there without its `id` lines and its blank line.
@@ -349,12 +366,8 @@ impl Log {
                     self.skipped += 1;
                     return;
                 }
-                let offset = self.history.next();
-                let endings = both(ending, terminator);
-                let inner = embed(&self.inner_id);
-                let _ = self.id_line.write(&mut self.out, offset, inner, endings);
-                self.history.push(&self.out[self.complete..], now);
-                self.history.trim(&rules.retention, room.floor());
+                self.write_id(ending, terminator, rules, keys);
+                self.record(frame.len, rules, keys, room, now);
             }
             BlockKind::EventWithoutData => self.out.extend_from_slice(terminator.as_bytes()),
             // Becomes the head of the next block.
@@ -368,19 +381,83 @@ impl Log {
         self.complete = self.out.len();
     }
 
+    /// Writes the ID of the event at the end of `out`, and its blank line.
+    #[inline]
+    fn write_id(&mut self, ending: LineEnding, terminator: LineEnding, rules: &Rules, keys: &Keys) {
+        let (out, offset) = (&mut self.out, self.history.next());
+        let endings = both(ending, terminator);
+        match &mut self.inner {
+            None => {
+                let _ = self.id_line.write(out, offset, None, endings);
+            }
+            Some(inner) => {
+                if inner.stays(offset, rules, keys) {
+                    inner.write_own(out, ending);
+                    out.extend_from_slice(terminator.as_bytes());
+                    inner.end_event();
+                } else {
+                    inner.cut_own(out, self.complete);
+                    let fits = self.id_line.write(out, offset, Some(inner.current()), endings);
+                    inner.end_event_at(offset, fits);
+                }
+            }
+        }
+    }
+
+    /// Records the event at the end of `out`.
+    #[inline]
+    fn record(
+        &mut self,
+        len: usize,
+        rules: &Rules,
+        keys: &Keys,
+        room: &Room,
+        now: impl Fn() -> Instant,
+    ) {
+        let frame = &self.out[self.complete..];
+        if len > rules.frame_limit {
+            self.history.push_hole(GapReason::Oversize, now());
+            self.oversized = true;
+        } else if rules.retention.payload {
+            self.history.push(frame, now);
+        } else {
+            let offset = self.history.next();
+            self.inner.get_or_insert_default().note(offset, frame, rules, keys);
+            self.history.skip();
+            return;
+        }
+        self.history.trim(&rules.retention, room.floor());
+        self.digest(rules, keys);
+    }
+
+    /// Keeps what is needed of events that history has dropped.
+    #[inline]
+    fn digest(&mut self, rules: &Rules, keys: &Keys) {
+        let Some(inner) = &mut self.inner else { return };
+        if !self.history.keeps_dropped() {
+            self.history.keep_dropped();
+        }
+        if self.history.has_dropped() {
+            let (first, retained) =
+                (self.history.first(), self.history.next() - self.history.first());
+            inner.digest(self.history.take_dropped(), first, retained, &self.id_line, rules, keys);
+        }
+    }
+
     /// Whether the event at the end of `out` was sent in an earlier generation.
     #[cold]
     fn is_resent(&mut self, keys: &Keys) -> bool {
         let Some(seam) = &mut self.seam else { return false };
         let hash = content_hash(&self.out[self.complete..], keys);
-        let own_id = self.has_own_id.then_some(&*self.inner_id);
-        let verdict = seam.observe(own_id, hash);
-        self.has_own_id = false;
+        let verdict = seam.observe(self.inner.as_ref().and_then(|inner| inner.own()), hash);
         if seam.is_over() {
             self.seam = None;
         }
         if let Verdict::SendAfterGap(reason) = verdict {
             self.tell_gap(reason);
+        }
+        if let (Verdict::Skip, Some(inner)) = (verdict, &mut self.inner) {
+            inner.end_event();
         }
         verdict == Verdict::Skip
     }
@@ -439,7 +516,9 @@ impl Log {
         self.out = BytesMut::new();
         self.out_bytes = 0;
         self.complete = 0;
-        self.has_own_id = false;
+        if let Some(inner) = &mut self.inner {
+            inner.end_event();
+        }
         self.seam = None;
         self.oversize = None;
     }
@@ -475,9 +554,10 @@ impl Log {
     }
 
     /// What has to happen when time passes: seals and expires.
-    pub(crate) fn sweep(&mut self, rules: &Rules, protected: u64, now: Instant) {
+    pub(crate) fn sweep(&mut self, rules: &Rules, keys: &Keys, protected: u64, now: Instant) {
         self.history.seal_if_older(rules.retention.seal_age(), now);
         self.history.expire(rules.retention.age, protected, now);
+        self.digest(rules, keys);
     }
 
     /// Gives up the oldest block that nobody has still to read; returns whether there was one.
@@ -490,13 +570,22 @@ impl Log {
         self.history.clear(now);
     }
 
-    /// The window for a takeover: what is retained, as inner ID and content.
-    pub(crate) fn seam(&self, keys: &Keys) -> Seam {
-        let events = self.history.frames().map(|(_, frame)| {
-            let id = lines(frame).last_id().and_then(event_id::embedded).unwrap_or_default();
-            (id, content_hash(frame, keys))
-        });
-        Seam::new(events, &self.inner_id)
+    /// What a new inner response may resend, if the inner service gives IDs.
+    pub(crate) fn seam(&self, keys: &Keys) -> Option<Seam> {
+        let inner = self.inner.as_ref().filter(|inner| inner.gave)?;
+        let window = inner.window(self.history.frames(), &self.id_line, keys);
+        Some(Seam::new(window, inner.current()))
+    }
+
+    /// Where no payload is kept: goes back to just after the event `offset`, which the inner service is to go on from.
+    /// What it said after that is to come again. `false`: it is not known any more.
+    pub(crate) fn rewind(&mut self, offset: u64, now: Instant) -> bool {
+        let at_end = offset == self.last();
+        let known = at_end || self.inner.as_mut().is_some_and(|inner| inner.rewind(offset));
+        if known && !at_end {
+            self.history.rewind(offset + 1, now);
+        }
+        known
     }
 }
 
@@ -513,15 +602,14 @@ impl Oversize {
         let id_lines = &mut self.id_lines;
         self.ids.push(raw, |piece| match piece {
             Piece::Keep(bytes) => out.extend_from_slice(bytes),
-            Piece::Id(bytes) => id_lines.extend_from_slice(bytes),
+            Piece::Id(bytes) => match id_lines {
+                Some(lines) if lines.len() + bytes.len() <= LONGEST_ID_LINES => {
+                    lines.extend_from_slice(bytes);
+                }
+                _ => *id_lines = None,
+            },
         });
     }
-}
-
-/// An empty ID and none mean the same: no `Last-Event-ID` is sent (section 9.2.3).
-#[inline]
-fn embed(inner_id: &[u8]) -> Option<&[u8]> {
-    (!inner_id.is_empty()).then_some(inner_id)
 }
 
 /// How our `id` line ends, and how the blank line does.
@@ -560,14 +648,4 @@ fn both(ending: LineEnding, terminator: LineEnding) -> &'static [u8] {
 fn cut(out: &mut BytesMut, at: usize, len: usize) {
     out.copy_within(at + len.., at);
     out.truncate(out.len() - len);
-}
-
-fn content_hash(frame: &[u8], keys: &Keys) -> u64 {
-    let mut hasher = keys.content_hash(lines(frame).event_type().unwrap_or_default());
-    for line in lines(frame) {
-        if let crate::sse::Field::Data(value) = line.field {
-            hasher.data_line(value);
-        }
-    }
-    hasher.finish()
 }

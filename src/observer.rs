@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use crate::resume::GapReason;
 
-/// Something that happened in the layer. Has no data of users: no IDs, names or addresses.
+/// Something that happened in the layer; see [`SseResumeLayer::observe`](crate::SseResumeLayer::observe). Has no data of
+/// users: no IDs, names or addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Observation {

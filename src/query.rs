@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use http::Uri;
 use http::uri::PathAndQuery;
 
-/// The decoded value of the first parameter called `name`.
-pub(crate) fn value(query: &str, name: &str) -> Option<Vec<u8>> {
-    query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=')).map(decode)
+/// The decoded values of the parameters called `name`.
+pub(crate) fn values<'a>(query: &'a str, name: &'a str) -> impl Iterator<Item = Vec<u8>> + 'a {
+    query.split('&').filter_map(move |pair| pair.strip_prefix(name)?.strip_prefix('=')).map(decode)
 }
 
 /// `query` without the parameters called `name`.
@@ -58,9 +58,11 @@ mod tests {
 
     #[test]
     fn a_value_is_decoded() {
-        assert_eq!(value("a=1&id=r1.x%2Ey%25", "id").unwrap(), b"r1.x.y%");
-        assert_eq!(value("id=%zz%4", "id").unwrap(), b"%zz%4");
-        assert_eq!(value("idx=1&x", "id"), None);
+        let all = |query| values(query, "id").collect::<Vec<_>>();
+        assert_eq!(all("a=1&id=r1.x%2Ey%25"), [b"r1.x.y%"]);
+        assert_eq!(all("id=%zz%4"), [b"%zz%4"]);
+        assert_eq!(all("id=1&x=2&id="), [&b"1"[..], b""]);
+        assert!(all("idx=1&x").is_empty());
     }
 
     #[test]

@@ -1,18 +1,21 @@
 //! The streams of this instance: look-up, quotas, what they may hold together, and the sweeper that keeps time.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use http::HeaderMap;
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use crate::binding::Binding;
 use crate::config::{Config, Limits};
 use crate::observer::Observation;
 use crate::resume::event_id::Token;
 use crate::resume::keys::Keys;
+use crate::sharing::Sharing;
 use crate::stream::{EvictionClass, Stream};
 
 /// The sweeper comes no more often than this, however short the age is.
@@ -24,10 +27,14 @@ const STREAM_BYTES: usize =
 /// See the [module](self).
 pub(crate) struct Registry {
     pub(crate) keys: Keys,
+    pub(crate) sharing: Sharing,
     streams: Mutex<Streams>,
     /// Memory of all streams.
     bytes: AtomicUsize,
     lingering: Mutex<Lingering>,
+    /// Whether clients are being sent away; then `left` tells of each one that goes.
+    draining: AtomicBool,
+    left: Notify,
     /// Held by whoever makes room, so that not everybody does it.
     relief: Mutex<()>,
     /// Headers that streams have in common are kept once.
@@ -38,6 +45,8 @@ pub(crate) struct Registry {
 struct Streams {
     by_token: HashMap<Token, Arc<Stream>>,
     by_session: HashMap<u128, usize>,
+    /// Only of streams that are looked up by the inner service's event IDs.
+    by_binding: HashMap<Binding, Vec<Token>>,
     has_sweeper: bool,
 }
 
@@ -65,9 +74,12 @@ impl Registry {
     pub(crate) fn new(keys: Keys) -> Self {
         Self {
             keys,
+            sharing: Sharing::default(),
             streams: Mutex::default(),
             bytes: AtomicUsize::new(0),
             lingering: Mutex::default(),
+            draining: AtomicBool::new(false),
+            left: Notify::new(),
             relief: Mutex::new(()),
             headers: Mutex::default(),
         }
@@ -89,6 +101,9 @@ impl Registry {
             if let Some(session) = stream.origin.binding.session {
                 *streams.by_session.entry(session).or_default() += 1;
             }
+            if stream.can_be_found_by_inner_id() {
+                streams.by_binding.entry(stream.origin.binding).or_default().push(stream.token);
+            }
             streams.by_token.insert(stream.token, Arc::clone(stream));
             self.ensure_sweeper(&mut streams, &stream.config);
         }
@@ -99,9 +114,19 @@ impl Registry {
     /// Forgets a stream; its readers, if it has any, are not touched.
     pub(crate) fn remove(&self, stream: &Stream) {
         let removed = lock(&self.streams).remove(stream);
+        if stream.origin.is_shared {
+            self.sharing.forget(stream);
+        }
         if removed.is_some() {
             self.shrink(STREAM_BYTES);
         }
+    }
+
+    /// The streams that requests with this binding may resume.
+    pub(crate) fn bound_to(&self, binding: &Binding) -> Vec<Arc<Stream>> {
+        let streams = lock(&self.streams);
+        let tokens = streams.by_binding.get(binding).into_iter().flatten();
+        tokens.filter_map(|token| streams.by_token.get(token).cloned()).collect()
     }
 
     /// All streams, as they are now.
@@ -109,10 +134,9 @@ impl Registry {
         lock(&self.streams).by_token.values().cloned().collect()
     }
 
-    /// How many streams, and sessions with streams, there are.
-    pub(crate) fn counts(&self) -> (usize, usize) {
-        let streams = lock(&self.streams);
-        (streams.by_token.len(), streams.by_session.len())
+    /// How many sessions have streams.
+    pub(crate) fn sessions(&self) -> usize {
+        lock(&self.streams).by_session.len()
     }
 
     /// How many inner bodies are read on without a client.
@@ -134,6 +158,35 @@ impl Registry {
             *kept = Arc::new(headers);
         }
         Arc::clone(&kept)
+    }
+
+    // Drain
+
+    pub(crate) fn begin_drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// A client has left.
+    pub(crate) fn client_left(&self) {
+        if self.is_draining() {
+            self.left.notify_waiters();
+        }
+    }
+
+    /// Waits until no stream has a client.
+    pub(crate) async fn all_left(&self) {
+        loop {
+            let left = self.left.notified();
+            if self.all().iter().all(|stream| stream.readers() == 0) {
+                return;
+            }
+            left.await;
+        }
     }
 
     // Memory
@@ -280,6 +333,12 @@ impl Streams {
 
     fn remove(&mut self, stream: &Stream) -> Option<Arc<Stream>> {
         let removed = self.by_token.remove(&stream.token)?;
+        if let Some(tokens) = self.by_binding.get_mut(&stream.origin.binding) {
+            tokens.retain(|token| *token != stream.token);
+            if tokens.is_empty() {
+                self.by_binding.remove(&stream.origin.binding);
+            }
+        }
         if let Some(session) = stream.origin.binding.session {
             if let Some(count) = self.by_session.get_mut(&session) {
                 *count -= 1;

@@ -8,6 +8,7 @@ use http::{HeaderMap, Response};
 use crate::answer::{self, Answer};
 use crate::ask;
 use crate::body::{Reader, ResumeBody};
+use crate::config::StartAt;
 use crate::handle::StreamHandle;
 use crate::observer::Observation;
 use crate::resume::plan::Plan;
@@ -45,9 +46,31 @@ impl Resumed {
         Self { stream: Arc::clone(stream), position, answer, at_end, reader }
     }
 
+    /// A client that has no position, and goes on with a shared stream that was aborted.
+    pub(crate) fn joining(stream: &Arc<Stream>, primed: bool) -> Self {
+        let position = stream.start_of(StartAt::Live);
+        // What was lost before it came is no gap to it.
+        let told = stream.end_position().generation;
+        let start = Start { next: position.offset + 1, told, retry_due: true };
+        let mut reader = Reader::new(Arc::clone(stream), start);
+        reader.primed = primed;
+        send_retry(&mut reader);
+        Self {
+            stream: Arc::clone(stream),
+            position,
+            answer: Answer::Takeover,
+            at_end: true,
+            reader,
+        }
+    }
+
     /// Whether nothing is left to replay.
     pub(crate) fn is_at_end(&self) -> bool {
         self.at_end
+    }
+
+    pub(crate) fn position(&self) -> Position {
+        self.position
     }
 
     pub(crate) fn stream(&self) -> &Arc<Stream> {
@@ -56,7 +79,7 @@ impl Resumed {
 
     /// Makes a request for the inner service that goes on where it was, with a handle for the handler.
     pub(crate) fn prepare(&self, parts: &mut Parts) -> StreamHandle {
-        ask::set_inner_id(&mut parts.headers, &self.stream.inner_id());
+        ask::set_inner_id(&mut parts.headers, &self.stream.inner_id_to_go_on(self.position));
         let handle = StreamHandle::new();
         parts.extensions.insert(handle.clone());
         handle

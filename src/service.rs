@@ -1,19 +1,19 @@
 //! The service: a request in, and it is passed, resumed or wrapped.
 
-use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::request::Parts;
 use http::{Method, Request, Response};
 use http_body::Body;
+use tokio::runtime::Handle;
 use tower_service::Service;
 
 use crate::answer;
 use crate::ask::{self, Asked};
 use crate::binding::Binding;
 use crate::body::ResumeBody;
-use crate::config::{Config, OnFinished, OnMissing};
+use crate::config::{Config, EventIds, OnFinished, OnMissing};
 use crate::cors;
 use crate::error::BoxError;
 use crate::future::ResponseFuture;
@@ -24,12 +24,18 @@ use crate::resume::event_id::EventId;
 use crate::resume::plan::Plan;
 use crate::resume::position::Position;
 use crate::resumed::Resumed;
+use crate::sharing::{self, Join};
 use crate::stream::Stream;
 use crate::takeover;
 use crate::wrap::Wrap;
 
 /// Middleware that makes the event streams of an inner service resumable; made by
 /// [`SseResumeLayer`](crate::SseResumeLayer).
+///
+/// Works around any service of HTTP requests that can be cloned. Clones, and other services of the same layer, know the
+/// same streams.
+///
+/// It is ready when the inner service is. A request that is answered from a history drops the instance that was ready.
 #[derive(Clone)]
 pub struct SseResume<S> {
     inner: S,
@@ -125,31 +131,82 @@ impl<S> SseResume<S> {
             Course::Reject => ResponseFuture::ready(answer::gone()),
             Course::NoContent => ResponseFuture::ready(answer::no_content()),
             Course::Resume(resumed) => ResponseFuture::ready(resumed.response()),
-            Course::Forward(wrap) => {
-                let call = self.inner.call(Request::from_parts(parts, body));
-                ResponseFuture::wrap(call, wrap)
-            }
-            Course::TakeOver(resumed) => {
-                let handle = resumed.prepare(&mut parts);
-                let call = self.inner.call(Request::from_parts(parts, body));
-                takeover::start(call, resumed, handle)
-            }
+            Course::Forward(wrap) => self.forward(Request::from_parts(parts, body), wrap),
+            Course::TakeOver(resumed) => self.take_over(Request::from_parts(parts, body), resumed),
             Course::Wait(stream, id) => ResponseFuture::boxed(Box::pin(async move {
-                poll_fn(|cx| {
-                    if stream.is_claimed(cx.waker()) { Poll::Pending } else { Poll::Ready(()) }
-                })
-                .await;
+                stream.claim_decided().await;
                 ask::put_back(&mut parts.headers, &stream, id.position);
                 self.answer(Request::from_parts(parts, body)).await
             })),
         }
     }
 
+    fn take_over<ReqBody, ResBody>(
+        mut self,
+        request: Request<ReqBody>,
+        resumed: Resumed,
+    ) -> ResponseFuture<S::Future, ResBody, S::Error>
+    where
+        S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+        S::Future: Send + 'static,
+        S::Error: Send + 'static,
+        ResBody: Body + Send + 'static,
+        ResBody::Error: Into<BoxError>,
+    {
+        let (mut parts, body) = request.into_parts();
+        let handle = resumed.prepare(&mut parts);
+        takeover::start(self.inner.call(Request::from_parts(parts, body)), resumed, handle)
+    }
+
+    /// Calls the inner service, or joins who has called it for the same.
+    fn forward<ReqBody, ResBody>(
+        mut self,
+        request: Request<ReqBody>,
+        mut wrap: Wrap,
+    ) -> ResponseFuture<S::Future, ResBody, S::Error>
+    where
+        S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Send + 'static,
+        ReqBody: Send + 'static,
+        ResBody: Body + Send + 'static,
+        ResBody::Error: Into<BoxError>,
+    {
+        let runtime = Handle::try_current().ok().filter(|_| wrap.is_shared);
+        let Some(runtime) = runtime else {
+            return ResponseFuture::wrap(self.inner.call(request), wrap);
+        };
+        match sharing::join(&self.shared.registry, wrap.binding) {
+            Join::Lead(lead) => sharing::lead(&runtime, self.inner.call(request), wrap, lead),
+            Join::Stream(stream) if stream.claim() => {
+                let resumed = Resumed::joining(&stream, wrap.primed);
+                self.take_over(request, resumed)
+            }
+            Join::Stream(stream) if !stream.is_undecided() => {
+                ResponseFuture::ready(wrap.joined(&stream))
+            }
+            Join::Stream(stream) => ResponseFuture::boxed(Box::pin(async move {
+                stream.claim_decided().await;
+                self.forward(request, wrap).await
+            })),
+            Join::Wait(waiting) => ResponseFuture::boxed(Box::pin(async move {
+                // Where the leader got no event stream, each calls by itself.
+                wrap.is_shared = waiting.decided().await;
+                self.forward(request, wrap).await
+            })),
+        }
+    }
+
     /// Decides what a request gets.
     fn course(&self, parts: &mut Parts, asked: Asked) -> Course {
-        let binding = Binding::of(parts, &self.config, &self.shared.registry.keys);
+        let keys = &self.shared.registry.keys;
+        let binding = Binding::shared(parts, &self.config, keys)
+            .unwrap_or_else(|| Binding::of(parts, &self.config, keys));
         let id = match asked {
-            Asked::NotOurs => return Course::Forward(self.wrap(parts, binding)),
+            Asked::NotOurs => match self.find_by_inner_id(parts, &binding) {
+                Some((stream, id)) => return self.resume(parts, binding, &stream, &id),
+                None => return Course::Forward(self.wrap(parts, binding)),
+            },
             Asked::Malformed => return self.unknown(parts, binding, None),
             Asked::Id(id) => id,
         };
@@ -160,16 +217,38 @@ impl<S> SseResume<S> {
     }
 
     fn wrap(&self, parts: &mut Parts, binding: Binding) -> Wrap {
-        Wrap::of(parts, binding, &self.config, &self.shared.registry)
+        let mut wrap = Wrap::of(parts, binding, &self.config, &self.shared.registry);
+        wrap.is_shared = Binding::shared(parts, &self.config, &self.shared.registry.keys).is_some();
+        wrap
     }
 
     /// The stream of an ID, if this request may resume it.
     fn find(&self, parts: &Parts, binding: &Binding, id: &EventId) -> Option<Arc<Stream>> {
         let stream = id.authentic.then(|| self.shared.registry.get(&id.token)).flatten()?;
         let is_its = stream.origin.binding == *binding;
-        let may =
-            |authorize: &crate::config::AuthorizeResume| authorize(parts, &StreamId::of(&stream));
-        (is_its && self.config.authorize_resume.as_ref().is_none_or(may)).then_some(stream)
+        (is_its && self.may_resume(parts, &stream)).then_some(stream)
+    }
+
+    fn may_resume(&self, parts: &Parts, stream: &Stream) -> bool {
+        let authorize = self.config.authorize_resume.as_ref();
+        authorize.is_none_or(|authorize| authorize(parts, &StreamId::of(stream)))
+    }
+
+    /// The one stream that has an event with the inner service's ID that the request comes back with.
+    fn find_by_inner_id(&self, parts: &Parts, binding: &Binding) -> Option<(Arc<Stream>, EventId)> {
+        if self.config.rules.ids != EventIds::Preserve {
+            return None;
+        }
+        let inner_id = ask::given_inner_id(parts, &self.config)?;
+        let streams = self.shared.registry.bound_to(binding).into_iter();
+        let streams = streams.filter(|stream| self.may_resume(parts, stream));
+        let mut found = streams.filter_map(|stream| Some((stream.find(&inner_id)?, stream)));
+        let (position, stream) = found.next()?;
+        if found.next().is_some() {
+            return None;
+        }
+        let id = EventId { token: stream.token, authentic: true, position, inner: None };
+        Some((stream, id))
     }
 
     /// What an ID gets that is unknown, somebody else's, or malformed: the same for all.
@@ -216,7 +295,12 @@ impl<S> SseResume<S> {
             Plan::Replay { .. } | Plan::Lost { .. } => resumed(plan),
             Plan::End if no_content => Course::NoContent,
             Plan::End => resumed(plan),
-            Plan::Over if no_content || parts.method != Method::GET => Course::NoContent,
+            // Only a `GET` may call the inner service, and only for the stream of one.
+            Plan::Over
+                if no_content || parts.method != Method::GET || !stream.origin.repeatable =>
+            {
+                Course::NoContent
+            }
             Plan::Over => {
                 ask::set_inner_id(&mut parts.headers, &stream.inner_id());
                 let mut wrap = self.wrap(parts, binding);

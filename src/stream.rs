@@ -7,8 +7,11 @@ mod effects;
 mod readers;
 mod state;
 
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
+
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -16,9 +19,10 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use crate::binding::Binding;
-use crate::config::Config;
+use crate::config::{Config, EventIds, StartAt};
 use crate::driver::InnerBody;
-use crate::error::ResumeError;
+use crate::error::{ResumeError, ResumeErrorKind};
+use crate::jitter::jitter;
 use crate::observer::Observation;
 use crate::registry::{LingerPermit, Registry};
 use crate::resume::event_id::{IdLine, Token};
@@ -29,7 +33,10 @@ use crate::resume::{Gap, GapReason};
 pub(crate) use effects::Effects;
 pub(crate) use readers::Close;
 use state::State;
-pub(crate) use state::{Drive, Ending, EvictionClass, Start, Turn};
+pub(crate) use state::{Drive, Ending, EvictionClass, Start, Summary, Turn};
+
+/// When clients of a drained layer come back, unless a reconnection time is configured.
+const DRAIN_RETRY: Duration = Duration::from_secs(1);
 
 /// See the [module](self).
 pub(crate) struct Stream {
@@ -45,6 +52,8 @@ pub(crate) struct Stream {
 /// Where a stream comes from: what a request must share with the first one, and what all answers share.
 pub(crate) struct Origin {
     pub(crate) binding: Binding,
+    /// Whether others may join it, by its binding.
+    pub(crate) is_shared: bool,
     /// Whether the inner service may be called again for it.
     pub(crate) repeatable: bool,
     /// The headers that every response of the stream has.
@@ -125,6 +134,7 @@ impl Stream {
     pub(crate) fn detach(self: &Arc<Self>, reader: usize, seen: bool) {
         let permit = || seen.then(|| self.permit_linger()).flatten();
         self.with(|state, fx| state.detach(reader, permit, fx));
+        self.registry.client_left();
     }
 
     /// What a reader is to do. If that is to wait, `waker` is woken when it is worth asking again.
@@ -147,6 +157,11 @@ impl Stream {
     /// Puts the inner body where its readers drive it.
     pub(crate) fn place(self: &Arc<Self>, body: InnerBody) {
         self.with(|state, _| state.place(body));
+    }
+
+    /// The caller drives the inner body in a task.
+    pub(crate) fn drive_by_task(self: &Arc<Self>) {
+        self.with(|state, _| state.drive_by_task());
     }
 
     /// A reader that was lent the inner body gives it back, with what it said, and asks what to do next.
@@ -197,7 +212,38 @@ impl Stream {
 
     /// What a client gets that comes back with `position`.
     pub(crate) fn plan(&self, position: Position) -> Plan {
-        plan(&self.lock().view(position, self.origin.repeatable), position)
+        let state = self.lock();
+        let mut view = state.view(position, self.origin.repeatable);
+        if !self.config.rules.retention.payload && state.log.inner_id_at(position.offset).is_some()
+        {
+            // The inner service is to send it again.
+            view.first = view.first.min(position.offset + 1);
+        }
+        match plan(&view, position) {
+            // There is nothing to replay, and where the stream goes on is known only then.
+            Plan::TakeOver { gap, .. } if !self.config.rules.retention.payload => {
+                Plan::TakeOver { at_end: true, gap }
+            }
+            plan => plan,
+        }
+    }
+
+    /// Whether the inner service's own IDs are looked up: only where it is certain whose they are.
+    pub(crate) fn can_be_found_by_inner_id(&self) -> bool {
+        let binding = &self.origin.binding;
+        let is_somebodys =
+            binding.session.is_some() || binding.owner.is_some() || self.origin.is_shared;
+        self.config.rules.ids == EventIds::Preserve && is_somebodys
+    }
+
+    /// Whether a request without a position can become its reader, or go on with it.
+    pub(crate) fn can_be_joined(&self) -> bool {
+        self.lock().can_be_joined()
+    }
+
+    /// Where a client begins that comes without a position.
+    pub(crate) fn start_of(&self, start_at: StartAt) -> Position {
+        self.lock().start_of(start_at)
     }
 
     /// How many events there are after `offset`.
@@ -205,16 +251,34 @@ impl Stream {
         self.lock().log.last().saturating_sub(offset)
     }
 
-    /// The event ID of `position`, with the inner service's ID that is in force now.
+    /// The event ID of `position`, with the inner service's ID that was in force there.
+    ///
+    /// Where that is not known any more it is left out: a later one would hide events after a restart.
     pub(crate) fn id_of(&self, position: Position) -> String {
         let state = self.lock();
         let line = IdLine::new(&self.config.marker, &self.token, position.generation);
-        line.id(position.offset, Some(state.log.inner_id()))
+        line.id(position.offset, state.log.inner_id_at(position.offset).as_deref())
     }
 
     /// The inner service's own last event ID; empty if it has none.
     pub(crate) fn inner_id(&self) -> Vec<u8> {
         self.lock().log.inner_id().to_vec()
+    }
+
+    /// The inner service's own event ID to go on from, for a client at `position`. Where payload is kept, that is the
+    /// last one: what comes before it is replayed.
+    pub(crate) fn inner_id_to_go_on(&self, position: Position) -> Vec<u8> {
+        let state = self.lock();
+        let at_position =
+            (!self.config.rules.retention.payload).then(|| state.log.inner_id_at(position.offset));
+        at_position.flatten().unwrap_or_else(|| state.log.inner_id().to_vec())
+    }
+
+    /// The position of the event that has this ID of the inner service.
+    pub(crate) fn find(&self, inner_id: &[u8]) -> Option<Position> {
+        let state = self.lock();
+        let offset = state.log.find(inner_id, &self.registry.keys)?;
+        Some(Position { generation: state.log.generation_of(offset), offset })
     }
 
     /// The position just after everything: of the clean end.
@@ -241,12 +305,19 @@ impl Stream {
     /// Whether somebody goes on with the stream, and it has nothing after `position` before that is decided.
     pub(crate) fn waits_for_takeover(&self, position: Position) -> bool {
         let state = self.lock();
-        state.is_undecided() && state.log.last() == position.offset
+        let has_payload = self.config.rules.retention.payload;
+        state.is_undecided() && (!has_payload || state.log.last() == position.offset)
     }
 
-    /// Whether a takeover is claimed; if so, `waker` is woken when that is decided.
-    pub(crate) fn is_claimed(&self, waker: &Waker) -> bool {
-        self.lock().is_claimed(waker)
+    /// Whether a takeover is claimed.
+    pub(crate) fn is_undecided(&self) -> bool {
+        self.lock().is_undecided()
+    }
+
+    /// Waits until no takeover is claimed.
+    pub(crate) async fn claim_decided(&self) {
+        let undecided = |cx: &mut Context<'_>| self.lock().is_claimed(cx.waker());
+        poll_fn(|cx| if undecided(cx) { Poll::Pending } else { Poll::Ready(()) }).await;
     }
 
     /// Gives a claim back: the inner service had no event stream for it.
@@ -255,14 +326,17 @@ impl Stream {
     }
 
     /// Goes on under the next generation, with an inner body that the caller then [places](Self::place), or drives in
-    /// a task.
-    pub(crate) fn adopt(self: &Arc<Self>) {
+    /// a task. The inner service was called for a client at `position`.
+    pub(crate) fn adopt(self: &Arc<Self>, position: Position) {
         let adopted = self.with(|state, fx| {
+            let now = Instant::now();
+            if !self.config.rules.retention.payload {
+                state.log.rewind(position.offset, now);
+            }
+            let seam = state.log.seam(&self.registry.keys);
+            let gap = seam.is_none().then_some(GapReason::ProducerLost);
             let line = IdLine::new(&self.config.marker, &self.token, state.log.generation() + 1);
-            let gave_ids = state.log.gave_ids();
-            let seam = gave_ids.then(|| state.log.seam(&self.registry.keys));
-            let gap = (!gave_ids).then_some(GapReason::ProducerLost);
-            state.log.begin_generation(line, gap, seam, Instant::now());
+            state.log.begin_generation(line, gap, seam, now);
             let adopted = state.adopted(fx);
             state.adopted_by_nobody(|| self.permit_linger(), fx);
             adopted
@@ -273,6 +347,17 @@ impl Stream {
     }
 
     // Operators, handlers, time
+
+    /// How a response ends when the layer is drained: its client is to come back, but not at once with all others.
+    pub(crate) fn drained(&self) -> Close {
+        let retry = jitter(self.config.retry.unwrap_or(DRAIN_RETRY), self.config.jitter);
+        let retry = Some(retry.as_millis() as u64);
+        if self.config.clean_close {
+            Close::Clean(retry)
+        } else {
+            Close::Broken(ResumeErrorKind::Drained, retry)
+        }
+    }
 
     /// Ends all responses of the stream, once what is published now was sent. The inner body is not touched.
     pub(crate) fn close_all(self: &Arc<Self>, how: impl Fn() -> Close) {
@@ -287,6 +372,11 @@ impl Stream {
     /// How many responses read it now.
     pub(crate) fn readers(&self) -> usize {
         self.lock().readers.len()
+    }
+
+    /// What an operator sees of it.
+    pub(crate) fn summary(&self) -> Summary {
+        self.lock().summary()
     }
 
     /// How many bytes it is charged with, and when it would be evicted.

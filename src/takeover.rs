@@ -13,11 +13,12 @@ use crate::driver;
 use crate::error::BoxError;
 use crate::future::ResponseFuture;
 use crate::handle::StreamHandle;
+use crate::resume::position::Position;
 use crate::resumed::Resumed;
 use crate::stream::Stream;
 
-/// A claim on a stream: given back unless it leads to a new inner body.
-struct Claim(Arc<Stream>);
+/// A claim on a stream, for a client at a position: given back unless it leads to a new inner body.
+struct Claim(Arc<Stream>, Position);
 
 impl Drop for Claim {
     fn drop(&mut self) {
@@ -41,7 +42,7 @@ where
     B::Error: Into<BoxError>,
     E: Send + 'static,
 {
-    let claim = Claim(Arc::clone(resumed.stream()));
+    let claim = Claim(Arc::clone(resumed.stream()), resumed.position());
     let Some(runtime) = resumed.stream().runtime.clone() else {
         return ResponseFuture::boxed(Box::pin(async move {
             match adopt(call, claim, &handle).await {
@@ -93,7 +94,7 @@ where
     match call.await {
         Ok(response) if answer::is_event_stream(&response) => {
             let body = driver::erase(response.into_body());
-            claim.0.adopt();
+            claim.0.adopt(claim.1);
             handle.bind(&claim.0);
             Ok(body)
         }

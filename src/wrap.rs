@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
-use http::Response;
 use http::request::Parts;
+use http::{HeaderMap, Response};
 use http_body::Body;
 
 use crate::answer::{self, Answer};
 use crate::ask;
 use crate::binding::Binding;
 use crate::body::{Reader, ResumeBody, priming};
-use crate::config::Config;
-use crate::driver;
+use crate::config::{Config, StartAt};
+use crate::driver::{self, InnerBody};
 use crate::error::BoxError;
 use crate::handle::StreamHandle;
+use crate::jitter::jitter;
 use crate::observer::Observation;
 use crate::registry::Registry;
 use crate::resume::event_id::Token;
@@ -27,6 +28,8 @@ pub(crate) struct Wrap {
     pub(crate) config: Arc<Config>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) binding: Binding,
+    /// Whether others may join the stream.
+    pub(crate) is_shared: bool,
     pub(crate) repeatable: bool,
     pub(crate) primed: bool,
     /// The last event ID that the inner service is called with.
@@ -51,6 +54,7 @@ impl Wrap {
             config: Arc::clone(config),
             registry: Arc::clone(registry),
             binding,
+            is_shared: false,
             repeatable: parts.method == http::Method::GET,
             primed: ask::wants_priming(parts, config),
             inner_id: ask::inner_id(&parts.headers),
@@ -60,39 +64,82 @@ impl Wrap {
         }
     }
 
-    /// The response to the client: resumable, if it is an event stream.
-    pub(crate) fn response<B>(self, mut response: Response<B>) -> Response<ResumeBody<B>>
+    /// The response to the client: resumable, if it is an event stream. Its readers drive the inner body.
+    pub(crate) fn response<B>(self, response: Response<B>) -> Response<ResumeBody<B>>
+    where
+        B: Body + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let place = |stream: &Arc<Stream>, body| stream.place(body);
+        self.open(response, place).0
+    }
+
+    /// The same for a stream that others join: the caller drives the inner body in a task.
+    pub(crate) fn shared_response<B>(
+        self,
+        response: Response<B>,
+    ) -> (Response<ResumeBody<B>>, Option<(Arc<Stream>, InnerBody)>)
+    where
+        B: Body + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let keep = |stream: &Arc<Stream>, body| {
+            stream.drive_by_task();
+            (Arc::clone(stream), body)
+        };
+        self.open(response, keep)
+    }
+
+    fn open<B, T>(
+        self,
+        mut response: Response<B>,
+        begin: impl FnOnce(&Arc<Stream>, InnerBody) -> T,
+    ) -> (Response<ResumeBody<B>>, Option<T>)
     where
         B: Body + Send + 'static,
         B::Error: Into<BoxError>,
     {
         if !answer::is_event_stream(&response) || self.handle.is_opted_out() {
-            return response.map(ResumeBody::pass);
+            return (response.map(ResumeBody::pass), None);
         }
-        answer::wrap_headers(response.headers_mut());
         let Some(stream) = self.stream(&response) else {
             self.config.observer.tell(Observation::Refused);
             response.headers_mut().insert(answer::SSE_RESUME, Answer::Off.value());
-            return response.map(ResumeBody::pass);
+            return (response.map(ResumeBody::pass), None);
         };
         let (mut parts, body) = response.into_parts();
-        stream.place(driver::erase(body));
+        answer::wrap_headers(&mut parts.headers);
+        let begun = begin(&stream, driver::erase(body));
         let from = Position { generation: 1, offset: 0 };
         answer::describe(&mut parts.headers, self.answer, &stream.id_of(from));
-        let reader = self.reader(&stream, from);
+        let reader = self.reader(&stream, from, from.generation);
         self.handle.bind(&stream);
         stream.observe(Observation::Opened);
-        Response::from_parts(parts, ResumeBody::stream(reader))
+        (Response::from_parts(parts, ResumeBody::stream(reader)), Some(begun))
+    }
+
+    /// The response to a client that joins a stream which is there.
+    pub(crate) fn joined<B>(self, stream: &Arc<Stream>) -> Response<ResumeBody<B>> {
+        let start_at = self.config.share.as_ref().map_or(StartAt::Live, |share| share.start_at);
+        let from = stream.start_of(start_at);
+        let mut headers = HeaderMap::clone(&stream.origin.headers);
+        answer::describe(&mut headers, self.answer, &stream.id_of(from));
+        let mut response =
+            Response::new(ResumeBody::stream(self.reader(stream, from, from.generation)));
+        *response.headers_mut() = headers;
+        response
     }
 
     fn stream<B>(&self, response: &Response<B>) -> Option<Arc<Stream>> {
-        let headers = answer::kept_headers(response.headers(), &self.config);
+        let mut headers = response.headers().clone();
+        answer::wrap_headers(&mut headers);
+        let headers = answer::kept_headers(&headers, &self.config);
+        let named = |binding: Binding| {
+            binding.with_session_of(response.headers(), &self.config, &self.registry.keys)
+        };
         let origin = Origin {
-            binding: self.binding.with_session_of(
-                response.headers(),
-                &self.config,
-                &self.registry.keys,
-            ),
+            binding: if self.is_shared { self.binding } else { named(self.binding) },
+            is_shared: self.is_shared,
             repeatable: self.repeatable,
             headers: self.registry.intern(headers),
         };
@@ -103,9 +150,12 @@ impl Wrap {
         Some(stream)
     }
 
-    fn reader(&self, stream: &Arc<Stream>, from: Position) -> Reader {
-        let start = Start { next: from.offset + 1, told: from.generation, retry_due: false };
+    fn reader(&self, stream: &Arc<Stream>, from: Position, told: u32) -> Reader {
+        let start = Start { next: from.offset + 1, told, retry_due: from.offset > 0 };
         let mut reader = Reader::new(Arc::clone(stream), start);
+        if self.is_shared {
+            reader.leaves_stream_to_others();
+        }
         send_retry(&mut reader);
         if self.primed {
             reader.primed = true;
@@ -115,7 +165,6 @@ impl Wrap {
             let gap =
                 Gap { requested, resumed: from.offset, missed: None, reason: GapReason::Unknown };
             reader.send_first(&reader.gap_signal(&gap, from));
-            stream.observe(Observation::Gap { reason: gap.reason, missed: None });
         }
         reader
     }
@@ -125,7 +174,7 @@ impl Wrap {
 pub(crate) fn send_retry(reader: &mut Reader) {
     let config = &reader.of().config;
     if let Some(retry) = config.retry {
-        let jittered = crate::body::jitter(retry, config.jitter);
+        let jittered = jitter(retry, config.jitter);
         reader.send_first(&encode::retry(jittered.as_millis() as u64));
     }
 }

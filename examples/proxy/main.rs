@@ -10,6 +10,7 @@ mod args;
 mod choices;
 mod client;
 mod forward;
+mod resumable;
 mod secret;
 mod serve;
 mod stop;
@@ -18,19 +19,20 @@ mod units;
 mod upload;
 mod upstream;
 
-use std::{convert::Infallible, process::ExitCode};
+use std::convert::Infallible;
+use std::process::ExitCode;
 
 use clap::Parser;
 use http::{Request, Response};
-use hyper::body::Incoming;
+use http_body_util::BodyExt;
+use hyper::body::{Body, Incoming};
 use tokio::net::TcpListener;
+use tower::ServiceExt;
+use tower_layer::Layer;
 use tower_service::Service;
+use tower_sse_resume::{LayerHandle, SseReconnectLayer};
 
-use crate::{
-    args::Args,
-    stop::StopSignals,
-    upstream::{Upstream, UpstreamBody},
-};
+use crate::{args::Args, stop::StopSignals, upstream::Upstream};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -46,28 +48,31 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: &Args) -> Result<(), BoxError> {
-    let service = resumable(args, Upstream::new(args.upstream.clone())?);
+    let layer = resumable::layer(args);
+    if !args.reconnect_upstream {
+        return listen(args, layer.layer(Upstream::new(args.upstream.clone())?), &layer.handle())
+            .await;
+    }
+    let upstream = SseReconnectLayer::new().layer(Upstream::new(args.upstream.clone())?);
+    // A request that can be made again needs a body that can be made anew.
+    let boxed = |request: Request<Incoming>| request.map(BodyExt::boxed_unsync);
+    listen(args, layer.layer(upstream).map_request(boxed), &layer.handle()).await
+}
+
+async fn listen<S, B>(args: &Args, service: S, handle: &LayerHandle) -> Result<(), BoxError>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + 'static,
+    B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
+{
     let listener = TcpListener::bind(args.listen)
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", args.listen))?;
     // Before the line that says "ready": whoever waits for it may send a signal at once.
     let stop = StopSignals::install()?;
     println!("listening on http://{}", listener.local_addr()?);
-    serve::serve(listener, service, stop, args.drain).await;
+    serve::serve(listener, service, handle, stop, args.drain).await;
     Ok(())
-}
-
-/// The service in front of the upstream: here event streams become resumable.
-fn resumable(
-    _args: &Args,
-    upstream: Upstream<Incoming>,
-) -> impl Service<
-    Request<Incoming>,
-    Response = Response<UpstreamBody>,
-    Error = Infallible,
-    Future: Send + 'static,
-> + Clone
-+ Send
-+ 'static {
-    upstream
 }

@@ -4,7 +4,6 @@ use std::fs;
 
 /// The key. It has no `Debug`, so that it cannot get into a log line.
 #[derive(Clone)]
-#[expect(dead_code, reason = "read where the layer is applied")]
 pub(crate) struct Secret(pub(crate) [u8; LENGTH]);
 
 const LENGTH: usize = 32;

@@ -15,6 +15,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tower_service::Service;
+use tower_sse_resume::LayerHandle;
 
 use crate::{BoxError, stop::StopSignals};
 
@@ -28,6 +29,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) async fn serve<S, B>(
     listener: TcpListener,
     service: S,
+    layer: &LayerHandle,
     mut stop: StopSignals,
     drain: Duration,
 ) where
@@ -51,9 +53,14 @@ pub(crate) async fn serve<S, B>(
     }
     drop(listener);
     draining.send_replace(());
-    tokio::select! {
+    // Clients of event streams are sent away first: a connection ends once its response has.
+    let ended = async {
+        layer.drain(drain).await;
         // Every connection holds a receiver until it ends.
-        () = draining.closed() => {}
+        draining.closed().await;
+    };
+    tokio::select! {
+        () = ended => {}
         () = sleep(drain) => {}
         () = stop.recv() => {}
     }

@@ -46,6 +46,8 @@ pub(crate) struct History {
     /// Payload of all events ever appended, in bytes.
     total: u64,
     holes: VecDeque<Hole>,
+    keeps_dropped: bool,
+    dropped_blocks: Vec<(u64, Bytes)>,
 }
 
 /// A sealed block: events without a hole between them.
@@ -126,6 +128,8 @@ impl History {
             sealed_bytes: 0,
             total: 0,
             holes: VecDeque::new(),
+            keeps_dropped: false,
+            dropped_blocks: Vec::new(),
         }
     }
 
@@ -140,15 +144,15 @@ impl History {
         self.floor
     }
 
+    /// The first event after which no served one is missing, or `next` if there is none.
+    pub(crate) fn complete_from(&self) -> u64 {
+        self.holes.back().map_or(self.floor, |hole| self.floor.max(hole.last + 1))
+    }
+
     /// Payload of all events ever appended, in bytes.
     #[inline]
     pub(crate) fn total(&self) -> u64 {
         self.total
-    }
-
-    /// Why the events below the first one are gone.
-    pub(crate) fn floor_reason(&self) -> GapReason {
-        self.floor_reason
     }
 
     /// Bytes of heap that the blocks take.
@@ -160,9 +164,22 @@ impl History {
             + self.holes.capacity() * size_of::<Hole>()
     }
 
-    /// Whether there is nothing to serve and nothing to expire.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.sealed.is_empty() && self.open.is_empty()
+    /// From now on blocks that are dropped are kept until they are [taken](Self::take_dropped).
+    pub(crate) fn keep_dropped(&mut self) {
+        self.keeps_dropped = true;
+    }
+
+    pub(crate) fn keeps_dropped(&self) -> bool {
+        self.keeps_dropped
+    }
+
+    pub(crate) fn has_dropped(&self) -> bool {
+        !self.dropped_blocks.is_empty()
+    }
+
+    /// The blocks that were dropped since, each with its first offset.
+    pub(crate) fn take_dropped(&mut self) -> Vec<(u64, Bytes)> {
+        std::mem::take(&mut self.dropped_blocks)
     }
 
     /// Adds one whole frame. `now` is asked only when a block begins or ends.
@@ -178,6 +195,19 @@ impl History {
         self.open.extend_from_slice(frame);
         self.next += 1;
         self.total += frame.len() as u64;
+    }
+
+    /// Counts one event where none are kept.
+    pub(crate) fn skip(&mut self) {
+        self.next += 1;
+        self.floor = self.next;
+    }
+
+    /// Where none are kept: the event that is appended next is `next` again.
+    pub(crate) fn rewind(&mut self, next: u64, now: Instant) {
+        self.clear(now);
+        self.next = next;
+        self.floor = next;
     }
 
     /// Counts one event that is not kept.
@@ -295,9 +325,12 @@ impl History {
             self.drop_front();
         }
         if self.sealed.is_empty() && floor == self.next && !self.open.is_empty() {
-            self.open = Vec::new();
+            let open = std::mem::take(&mut self.open);
             self.open_since = None;
             self.dropped += 1;
+            if self.keeps_dropped {
+                self.dropped_blocks.push((self.open_first, open.into()));
+            }
         }
         while self.holes.front().is_some_and(|hole| hole.last < floor) {
             self.holes.pop_front();
@@ -312,6 +345,9 @@ impl History {
             self.sealed_bytes -= block.bytes.len();
             self.dropped += 1;
             self.front = Walk::default();
+            if self.keeps_dropped {
+                self.dropped_blocks.push((block.first, block.bytes));
+            }
         }
     }
 
@@ -409,7 +445,20 @@ impl History {
         index
     }
 
-    /// The frames that are served, oldest first, each with its offset.
+    /// The event at `offset`, if it is served.
+    pub(crate) fn frame(&self, offset: u64) -> Option<&[u8]> {
+        if offset < self.floor || offset >= self.next || self.hole_at(offset).is_some() {
+            return None;
+        }
+        let index = self.sealed.partition_point(|block| block.end() <= offset);
+        let (bytes, first): (&[u8], u64) = match self.sealed.get(index) {
+            Some(block) => (&block.bytes, block.first),
+            None => (&self.open, self.open_first),
+        };
+        frames_of(bytes).nth((offset - first) as usize)
+    }
+
+    /// The frames that are there, oldest first, each with its offset; the first ones may be below the floor.
     pub(crate) fn frames(&self) -> impl Iterator<Item = (u64, &[u8])> {
         let open = (self.open_first, self.open.as_slice());
         let blocks = self
@@ -417,9 +466,7 @@ impl History {
             .iter()
             .map(|block| (block.first, &*block.bytes))
             .chain(std::iter::once(open));
-        blocks
-            .flat_map(|(first, bytes)| (first..).zip(Frames { bytes, scanner: Scanner::new() }))
-            .filter(|(offset, _)| *offset >= self.floor)
+        blocks.flat_map(|(first, bytes)| (first..).zip(frames_of(bytes)))
     }
 }
 
@@ -440,8 +487,12 @@ impl<'a> Iterator for Frames<'a> {
     }
 }
 
+/// The frames that `bytes` has.
+pub(super) fn frames_of(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    Frames { bytes, scanner: Scanner::new() }
+}
+
 /// How many bytes the first `count` frames of `bytes` take.
 fn length_of(bytes: &[u8], count: u64) -> usize {
-    let frames = Frames { bytes, scanner: Scanner::new() };
-    frames.take(count as usize).map(<[u8]>::len).sum()
+    frames_of(bytes).take(count as usize).map(<[u8]>::len).sum()
 }

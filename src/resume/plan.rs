@@ -10,7 +10,7 @@ pub(crate) struct View {
     pub(crate) generation: u32,
     /// Offset of the last event; 0 if there was none.
     pub(crate) last: u64,
-    /// The first event that history still has; `last + 1` if it has none.
+    /// The first event from which on history has all; `last + 1` if it has none.
     pub(crate) first: u64,
     /// The first offset of the position's generation, if that has begun.
     pub(crate) first_of_its: Option<u64>,
@@ -103,8 +103,10 @@ fn after_the_end(view: &View, offset: u64) -> Plan {
 /// A position is exact if it lies before the first offset of the generation after its own. The lowest that a generation
 /// gives is the one just before its first event.
 fn was_given(view: &View, offset: u64) -> bool {
-    let below = view.first_of_next.unwrap_or(view.last + 1);
-    view.first_of_its.is_some_and(|first| first <= offset + 1 && offset < below)
+    let below = view.first_of_next.unwrap_or(u64::MAX);
+    offset <= view.last
+        && offset < below
+        && view.first_of_its.is_some_and(|first| first <= offset + 1)
 }
 
 #[cfg(test)]
@@ -152,6 +154,7 @@ mod tests {
         assert_eq!(plan(&view, Position { generation: 2, offset: 10 }), Plan::Unknown);
         let missing = View { first_of_its: None, ..view };
         assert_eq!(plan(&missing, Position { generation: 9, offset: 10 }), Plan::Unknown);
+        assert_eq!(plan(&missing, Position { generation: 9, offset: u64::MAX }), Plan::Unknown);
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub(crate) struct Position {
 
 impl Position {
     /// The place of `offset` under `generation`.
+    #[cfg(test)]
     pub(crate) const fn new(generation: u32, offset: u64) -> Self {
         Self { generation, offset }
     }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::effects::Effects;
 use super::readers::{Close, Closing, Reader, Readers};
 use super::{Step, Stream};
-use crate::config::SlowReader;
+use crate::config::{SlowReader, StartAt};
 use crate::driver::InnerBody;
 use crate::error::{BoxError, ResumeError, ResumeErrorKind};
 use crate::log::{Cursor, Found, Log, Room};
@@ -78,6 +78,15 @@ pub(crate) enum Ending {
     Aborted(Option<BoxError>),
 }
 
+/// What an operator sees of a stream.
+pub(crate) struct Summary {
+    pub(crate) state: StreamState,
+    pub(crate) clients: usize,
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+    pub(crate) bytes: usize,
+}
+
 /// In which order streams are evicted: the first of these first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum EvictionClass {
@@ -101,6 +110,8 @@ pub(crate) enum Turn {
 pub(crate) enum Drive {
     /// Poll it; if it has nothing, wait until then at the latest.
     Poll(Option<Instant>),
+    /// Let the readers have what there is, and ask again.
+    Yield,
     /// Wait until it is woken, or until then at the latest.
     Pause(Option<Instant>),
     /// Drop it.
@@ -135,24 +146,40 @@ impl State {
         }
     }
 
-    pub(super) fn view(&self, position: Position, repeatable: bool) -> View {
-        let state = match &self.phase {
+    fn stream_state(&self, repeatable: bool) -> StreamState {
+        match &self.phase {
             Phase::Live => StreamState::Live,
             Phase::Finished(_) => StreamState::Finished { end_told: self.end_told },
             Phase::Aborted(_) => StreamState::Aborted { repeatable, loss_told: self.loss_told },
             Phase::Purged => StreamState::Purged,
-        };
+        }
+    }
+
+    pub(super) fn view(&self, position: Position, repeatable: bool) -> View {
         View {
-            state,
+            state: self.stream_state(repeatable),
             generation: self.log.generation(),
             last: self.log.last(),
-            first: self.log.first_retained(),
+            first: self.log.complete_from(),
             first_of_its: self.log.first_of(position.generation),
-            first_of_next: position
-                .generation
-                .checked_add(1)
-                .and_then(|next| self.log.first_of(next)),
+            first_of_next: self.log.first_after(position.generation),
         }
+    }
+
+    /// Whether a request without a position can become a reader, or go on with the stream.
+    pub(super) fn can_be_joined(&self) -> bool {
+        matches!(self.phase, Phase::Live | Phase::Aborted(_))
+    }
+
+    /// The position that a client begins after that comes without one.
+    pub(super) fn start_of(&self, start_at: StartAt) -> Position {
+        let (first, last) = (self.log.first_retained(), self.log.last());
+        let offset = match start_at {
+            StartAt::Live => last,
+            StartAt::Earliest => first - 1,
+            StartAt::Last(events) => last.saturating_sub(events).max(first - 1),
+        };
+        Position { generation: self.log.generation_of(offset.max(1)), offset }
     }
 
     // Readers
@@ -438,6 +465,11 @@ impl State {
         self.producer = Producer::Inline(body);
     }
 
+    /// A task has the inner body from the start.
+    pub(super) fn drive_by_task(&mut self) {
+        self.producer = Producer::Task;
+    }
+
     /// A reader gives the inner body back that it was lent, with what it said, and asks what to do next.
     #[inline]
     pub(super) fn give_back(
@@ -551,10 +583,13 @@ impl State {
             self.take_rest(stream, fx);
         }
         let room = self.room(stream);
-        self.paused = !self.rest.is_empty() || self.log.is_full(&stream.config.rules, &room);
+        self.paused = self.log.is_full(&stream.config.rules, &room);
         if self.paused {
             self.readers.wake_all(&mut fx.wakers);
             return Drive::Pause(self.linger_until());
+        }
+        if !self.rest.is_empty() {
+            return Drive::Yield;
         }
         Drive::Poll(self.linger_until())
     }
@@ -713,7 +748,7 @@ impl State {
 
     /// Does what time brings. Returns whether the stream is over and forgotten.
     pub(super) fn sweep(&mut self, stream: &Stream, now: Instant, fx: &mut Effects) -> bool {
-        self.log.sweep(&stream.config.rules, self.protected(stream), now);
+        self.log.sweep(&stream.config.rules, &stream.registry.keys, self.protected(stream), now);
         fx.wakers.extend(self.unpause_if_room(stream));
         let age = stream.config.rules.retention.age;
         let over = self.ended_at.is_some_and(|ended| now.saturating_duration_since(ended) >= age);
@@ -733,6 +768,16 @@ impl State {
             Phase::Finished(_) | Phase::Purged => EvictionClass::Finished,
             Phase::Aborted(_) => EvictionClass::Aborted,
             Phase::Live => EvictionClass::Unread,
+        }
+    }
+
+    pub(super) fn summary(&self) -> Summary {
+        Summary {
+            state: self.stream_state(false),
+            clients: self.readers.len(),
+            first: self.log.first_retained(),
+            last: self.log.last(),
+            bytes: self.accounted,
         }
     }
 

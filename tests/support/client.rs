@@ -1,5 +1,8 @@
 //! A client of the layer, in process: it reads a response's bytes and parses them as the specification says.
 
+// Each test uses a part of it.
+#![allow(dead_code, unreachable_pub)]
+
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
@@ -95,6 +98,36 @@ where
         parse(&self.received)
     }
 
+    /// Reads to the end of the response.
+    pub async fn read_to_end(&mut self) {
+        self.read_until(|_| false).await;
+    }
+
+    /// Reads until so many events were dispatched.
+    pub async fn read_events(&mut self, count: usize) {
+        self.read_until(|client| client.data().len() >= count).await;
+    }
+
+    /// Lets all tasks do what they have to do, reading in between. Returns all that was received so far.
+    pub async fn settle(&mut self) -> String {
+        for _ in 0..4 {
+            settle().await;
+            self.read();
+        }
+        String::from_utf8_lossy(&self.received).into_owned()
+    }
+
+    /// The data of all gap signals that were dispatched so far.
+    pub fn gaps(&self) -> Vec<String> {
+        let gaps = self.events().into_iter().filter(|event| event.event == "resume-gap");
+        gaps.map(|gap| gap.data).collect()
+    }
+
+    /// Whether the response has broken off.
+    pub fn is_broken(&self) -> bool {
+        matches!(self.end, End::Broken(_))
+    }
+
     /// The data of all events that were dispatched so far.
     pub fn data(&self) -> Vec<String> {
         self.events().into_iter().map(|event| event.data).collect()
@@ -103,6 +136,13 @@ where
     /// The last event ID, as the client would send it back.
     pub fn last_event_id(&self) -> String {
         last_event_id(&self.received)
+    }
+}
+
+/// Lets all other tasks run until they have nothing to do.
+pub async fn settle() {
+    for _ in 0..32 {
+        tokio::task::yield_now().await;
     }
 }
 

@@ -1,8 +1,11 @@
 //! An inner service whose responses a test writes by hand, and clients that read what the layer makes of them.
 
+// Each test uses a part of it.
+#![allow(dead_code, unreachable_pub)]
+
 use std::collections::VecDeque;
-use std::convert::Infallible;
-use std::future::{Ready, poll_fn, ready};
+use std::fmt;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
@@ -21,12 +24,44 @@ pub struct Scripted {
 #[derive(Default)]
 struct Shared {
     calls: Vec<Call>,
-    next: VecDeque<Response<()>>,
+    next: VecDeque<Answer>,
+}
+
+/// How a call is answered.
+enum Answer {
+    Head(Response<()>),
+    /// The head once the gate is open.
+    Held(Response<()>, Gate),
+    Error,
+    Panic,
+}
+
+/// The service failed, without a response.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Failure;
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the inner service failed")
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// Holds a response head back until the test opens it.
+#[derive(Clone, Default)]
+pub struct Gate(Arc<tokio::sync::Notify>);
+
+impl Gate {
+    pub fn open(&self) {
+        self.0.notify_one();
+    }
 }
 
 /// One call of the inner service.
 #[derive(Clone)]
 pub struct Call {
+    pub method: http::Method,
     pub headers: HeaderMap,
     pub uri: http::Uri,
     pub extensions: http::Extensions,
@@ -47,7 +82,26 @@ impl Scripted {
 
     /// The head of the response to the next call that has none yet. Without one it is an event stream.
     pub fn answer_next(&self, head: Response<()>) {
-        self.shared.lock().unwrap().next.push_back(head);
+        self.answer(Answer::Head(head));
+    }
+
+    /// The same, once the gate is open.
+    pub fn hold_next(&self, head: Response<()>) -> Gate {
+        let gate = Gate::default();
+        self.answer(Answer::Held(head, gate.clone()));
+        gate
+    }
+
+    pub fn fail_next(&self) {
+        self.answer(Answer::Error);
+    }
+
+    pub fn panic_next(&self) {
+        self.answer(Answer::Panic);
+    }
+
+    fn answer(&self, answer: Answer) {
+        self.shared.lock().unwrap().next.push_back(answer);
     }
 
     pub fn calls(&self) -> usize {
@@ -77,10 +131,10 @@ pub fn status(status: StatusCode) -> Response<()> {
 
 impl<B> Service<Request<B>> for Scripted {
     type Response = Response<FedBody>;
-    type Error = Infallible;
-    type Future = Ready<Result<Self::Response, Infallible>>;
+    type Error = Failure;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Failure>> + Send>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         Poll::Ready(Ok(()))
     }
 
@@ -88,14 +142,26 @@ impl<B> Service<Request<B>> for Scripted {
         let (parts, _) = request.into_parts();
         let body = Feed::default();
         let mut shared = self.shared.lock().unwrap();
-        let head = shared.next.pop_front().unwrap_or_else(event_stream);
+        let answer = shared.next.pop_front().unwrap_or_else(|| Answer::Head(event_stream()));
         shared.calls.push(Call {
+            method: parts.method,
             headers: parts.headers,
             uri: parts.uri,
             extensions: parts.extensions,
             body: body.clone(),
         });
-        ready(Ok(head.map(|()| FedBody(body))))
+        Box::pin(async move {
+            let head = match answer {
+                Answer::Head(head) => head,
+                Answer::Held(head, gate) => {
+                    gate.0.notified().await;
+                    head
+                }
+                Answer::Error => return Err(Failure),
+                Answer::Panic => panic!("the inner service panics"),
+            };
+            Ok(head.map(|()| FedBody(body)))
+        })
     }
 }
 
@@ -111,6 +177,7 @@ struct FeedState {
     waker: Option<Waker>,
     polls: usize,
     drop_waker: Option<Waker>,
+    panics: bool,
 }
 
 impl Feed {
@@ -131,6 +198,13 @@ impl Feed {
     pub fn end(&self) {
         let mut state = self.0.lock().unwrap();
         state.ended = true;
+        wake(&mut state);
+    }
+
+    /// Makes the next poll panic.
+    pub fn panic(&self) {
+        let mut state = self.0.lock().unwrap();
+        state.panics = true;
         wake(&mut state);
     }
 
@@ -187,6 +261,10 @@ impl Body for FedBody {
     ) -> Poll<Option<Result<Frame<Bytes>, String>>> {
         let mut state = self.0.0.lock().unwrap();
         state.polls += 1;
+        if std::mem::take(&mut state.panics) {
+            drop(state);
+            panic!("the inner body panics");
+        }
         match state.frames.pop_front() {
             Some(frame) => Poll::Ready(Some(frame)),
             None if state.ended => Poll::Ready(None),

@@ -40,6 +40,15 @@ impl IdLine {
         line
     }
 
+    /// Whether `id` is an ID of the same stream, under whichever generation.
+    pub(crate) fn is_of_this_stream(&self, id: &[u8]) -> bool {
+        let start = &self.start[FIELD.len()..usize::from(self.len)];
+        let token_end = start.iter().rposition(|byte| *byte == b'.').unwrap_or_default();
+        let stream_end =
+            start[..token_end].iter().rposition(|byte| *byte == b'.').unwrap_or_default();
+        id.starts_with(&start[..=stream_end])
+    }
+
     /// The most bytes that [`IdLine::write`] appends with this inner ID.
     #[inline]
     pub(crate) fn len_max(&self, inner: &[u8]) -> usize {
@@ -145,7 +154,11 @@ mod tests {
     use super::*;
 
     fn line(marker: &str, generation: u32) -> IdLine {
-        IdLine::new(&Marker::new(marker).unwrap(), &Token::from_bytes([0; 16]), generation)
+        IdLine::new(
+            &Marker::new(marker).unwrap(),
+            &Token::from_text(&[b'A'; 22]).unwrap(),
+            generation,
+        )
     }
 
     fn written(offset: u64, inner: Option<&[u8]>, ending: &str) -> (String, bool) {

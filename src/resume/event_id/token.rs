@@ -39,11 +39,6 @@ impl Token {
         differences.fold(0, |all, (ours, theirs)| all | (ours ^ theirs)) == 0
     }
 
-    /// The token of these bytes, as a store keeps them. Its MAC may be wrong.
-    pub(crate) const fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(bytes)
-    }
-
     /// The bytes of this token, for a store.
     pub(crate) const fn as_bytes(&self) -> &[u8; 16] {
         &self.0

@@ -1,0 +1,54 @@
+//! The layer as the command line wants it.
+
+use http::request::Parts;
+use tower_sse_resume::{EventIds, Linger, OnFinished, OnMissing, Retention, SseResumeLayer};
+
+use crate::args::Args;
+use crate::choices;
+
+/// A layer with the options that were given.
+pub(crate) fn layer(args: &Args) -> SseResumeLayer {
+    let retention = Retention::new().events(args.events as u64).bytes(args.bytes).age(args.age);
+    let mut layer = SseResumeLayer::new()
+        .retention(retention)
+        .linger(Linger::from(args.linger))
+        .methods(args.methods.iter().cloned())
+        .event_ids(match args.ids {
+            choices::Ids::Assign => EventIds::Assign,
+            choices::Ids::Preserve => EventIds::Preserve,
+        })
+        .on_missing(match args.on_missing {
+            choices::OnMissing::Signal => OnMissing::Signal,
+            choices::OnMissing::Reject => OnMissing::Reject,
+        })
+        .on_finished(match args.on_finished {
+            choices::OnFinished::Forward => OnFinished::Forward,
+            choices::OnFinished::NoContent => OnFinished::NoContent,
+        });
+    if let Some(secret) = &args.secret_file {
+        layer = layer.secret(secret.0);
+    }
+    if let Some(age) = args.max_connection_age {
+        layer = layer.max_connection_age(age);
+    }
+    if let Some(name) = &args.last_event_id_query {
+        layer = layer.last_event_id_query(name);
+    }
+    if let Some(name) = &args.session_header {
+        layer = layer.session_header(name.clone());
+    }
+    if let Some(name) = &args.owner_header {
+        layer = layer.owner_header(name.clone());
+    }
+    if let Some(name) = &args.owner_cookie {
+        layer = layer.owner_cookie(name);
+    }
+    match args.share {
+        None => layer,
+        Some(choices::Share::Path) => layer.share(path_and_query),
+    }
+}
+
+fn path_and_query(parts: &Parts) -> Option<String> {
+    Some(parts.uri.path_and_query()?.to_string())
+}

@@ -1,0 +1,12 @@
+//! Keeps clients from coming back all at once.
+
+use std::time::Duration;
+
+/// A duration that is up to `share` of itself longer.
+pub(crate) fn jitter(duration: Duration, share: f64) -> Duration {
+    let mut random = [0; 4];
+    // Without random bytes there is no jitter: all is as configured.
+    let _ = getrandom::fill(&mut random);
+    let fraction = f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX);
+    duration.mul_f64(1.0 + share * fraction)
+}

@@ -1,0 +1,220 @@
+//! The inner service's own event IDs: which one is in force, and where those are that our IDs do not carry.
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+
+use super::known::{Known, KnownEvents};
+use super::preserved::Preserved;
+use crate::config::{EventIds, Rules};
+use crate::content::content_hash;
+use crate::resume::event_id::{self, IdLine};
+use crate::resume::keys::Keys;
+use crate::sse::{Frame, LineEnding, lines};
+
+/// An inner ID that is longer is not remembered beside its event: no request could carry it.
+const LONGEST: usize = 8 * 1024;
+
+/// Kept only for streams whose inner service gives IDs, or whose payload is not kept.
+#[derive(Debug, Default)]
+pub(super) struct InnerIds {
+    /// The last event ID in force; empty: none.
+    current: Vec<u8>,
+    /// Whether it was given since the last event.
+    is_own: bool,
+    /// Whether the unfinished event has `id` lines.
+    is_in_frame: bool,
+    /// Whether the inner service ever gave one, or was called with one.
+    pub(super) gave: bool,
+    /// IDs of retained events that did not fit into ours.
+    long: VecDeque<(u64, Box<[u8]>)>,
+    /// Events whose payload history does not have.
+    known: KnownEvents,
+    preserved: Preserved,
+}
+
+impl InnerIds {
+    /// The inner service was called with this ID.
+    pub(super) fn called_with(id: &[u8]) -> Self {
+        Self { current: id.to_vec(), gave: !id.is_empty(), ..Self::default() }
+    }
+
+    pub(super) fn current(&self) -> &[u8] {
+        &self.current
+    }
+
+    /// The inner service gave an ID, perhaps an empty one, in the frame that is being finished.
+    pub(super) fn give(&mut self, id: &[u8]) {
+        self.gave |= !id.is_empty();
+        self.is_own = true;
+        self.is_in_frame = true;
+        self.current.clear();
+        self.current.extend_from_slice(id);
+    }
+
+    /// The ID that was given since the last event.
+    pub(super) fn own(&self) -> Option<&[u8]> {
+        self.is_own.then_some(&self.current)
+    }
+
+    /// The frame that is being finished is over.
+    pub(super) fn end_frame(&mut self) {
+        self.is_in_frame = false;
+    }
+
+    /// The event at `offset` is over, whose ID is one of ours; `fits` tells whether that carries the inner ID.
+    pub(super) fn end_event_at(&mut self, offset: u64, fits: bool) {
+        if !fits && self.current.len() <= LONGEST {
+            self.long.push_back((offset, self.current.as_slice().into()));
+        }
+        self.end_event();
+    }
+
+    /// An event is over.
+    pub(super) fn end_event(&mut self) {
+        self.is_own = false;
+        self.is_in_frame = false;
+    }
+
+    /// Whether the event at `offset` keeps the ID that the inner service gave it.
+    pub(super) fn stays(&mut self, offset: u64, rules: &Rules, keys: &Keys) -> bool {
+        rules.ids == EventIds::Preserve
+            && self.is_own
+            && !self.current.is_empty()
+            && self.preserved.insert(hash(&self.current, keys), offset)
+    }
+
+    /// Writes the inner service's ID where the event at the end of `out` does not have it already.
+    pub(super) fn write_own(&self, out: &mut BytesMut, ending: LineEnding) {
+        if !self.is_in_frame {
+            out.extend_from_slice(b"id: ");
+            out.extend_from_slice(&self.current);
+            out.extend_from_slice(ending.as_bytes());
+        }
+    }
+
+    /// Takes the inner service's `id` lines out of the event at the end of `out`, which begins at `start`.
+    pub(super) fn cut_own(&self, out: &mut BytesMut, start: usize) {
+        if self.is_in_frame {
+            cut_id_lines(out, start);
+        }
+    }
+
+    /// Notes an event whose payload is not kept.
+    pub(super) fn note(&mut self, offset: u64, frame: &[u8], rules: &Rules, keys: &Keys) {
+        let id = self.current.as_slice().into();
+        let known = Known { offset, id, hash: content_hash(frame, keys) };
+        self.known.push(known, rules.retention.events.max(rules.dedupe_window as u64) as usize);
+    }
+
+    /// Notes what of blocks that history has dropped, and forgets what is older than the window.
+    pub(super) fn digest(
+        &mut self,
+        blocks: impl IntoIterator<Item = (u64, Bytes)>,
+        first: u64,
+        retained: u64,
+        id_line: &IdLine,
+        rules: &Rules,
+        keys: &Keys,
+    ) {
+        let most = rules.dedupe_window.saturating_sub(retained as usize);
+        for (offset, bytes) in blocks {
+            let frames = super::history::frames_of(&bytes);
+            for (offset, frame) in (offset..).zip(frames).filter(|_| most > 0) {
+                let known = self.known_of(offset, frame, id_line, keys);
+                self.known.push(known, most);
+            }
+        }
+        self.known.keep_newest(most);
+        while self.long.front().is_some_and(|(offset, _)| *offset < first) {
+            self.long.pop_front();
+        }
+        self.preserved.forget_before(first.saturating_sub(most as u64));
+    }
+
+    /// The window for a takeover: what is known, then what is `retained`.
+    pub(super) fn window<'a>(
+        &self,
+        retained: impl Iterator<Item = (u64, &'a [u8])>,
+        id_line: &IdLine,
+        keys: &Keys,
+    ) -> Vec<(Box<[u8]>, u64)> {
+        let known = self.known.iter().cloned();
+        let retained = retained.map(|(offset, frame)| self.known_of(offset, frame, id_line, keys));
+        known.chain(retained).map(|known| (known.id, known.hash)).collect()
+    }
+
+    /// The last event ID in force at the event `offset`, whose frame this is.
+    pub(super) fn id_of(&self, offset: u64, frame: &[u8], id_line: &IdLine) -> Vec<u8> {
+        let id = lines(frame).last_id().unwrap_or_default();
+        if id_line.is_of_this_stream(id) {
+            event_id::embedded(id).or_else(|| self.long_at(offset)).unwrap_or_default()
+        } else {
+            id.to_vec()
+        }
+    }
+
+    fn known_of(&self, offset: u64, frame: &[u8], id_line: &IdLine, keys: &Keys) -> Known {
+        let id = self.id_of(offset, frame, id_line).into_boxed_slice();
+        Known { offset, id, hash: content_hash(frame, keys) }
+    }
+
+    fn long_at(&self, offset: u64) -> Option<Vec<u8>> {
+        let index = self.long.binary_search_by_key(&offset, |(offset, _)| *offset).ok()?;
+        Some(self.long[index].1.to_vec())
+    }
+
+    /// Goes back to the event at `offset`. `false`: it is not known.
+    pub(super) fn rewind(&mut self, offset: u64) -> bool {
+        let Some(known) = self.known.get(offset) else { return false };
+        self.current = known.id.to_vec();
+        self.known.forget_after(offset);
+        true
+    }
+
+    /// The last event ID in force at the event `offset`, whose payload is not kept.
+    pub(super) fn known_id_at(&self, offset: u64) -> Option<&[u8]> {
+        self.known.get(offset).map(|known| &*known.id)
+    }
+
+    /// The event that has this ID of the inner service.
+    pub(super) fn find(&self, id: &[u8], keys: &Keys) -> Option<u64> {
+        self.preserved.offset(hash(id, keys))
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.current.capacity()
+            + self.long.capacity() * size_of::<(u64, Box<[u8]>)>()
+            + self.long.iter().map(|(_, id)| id.len()).sum::<usize>()
+            + self.known.heap_bytes()
+            + self.preserved.heap_bytes()
+    }
+}
+
+fn hash(id: &[u8], keys: &Keys) -> u64 {
+    let mut hasher = keys.content_hash(b"id");
+    hasher.data_line(id);
+    hasher.finish()
+}
+
+/// Takes the `id` lines out of the frame at the end of `out`.
+#[cold]
+pub(super) fn cut_id_lines(out: &mut BytesMut, start: usize) {
+    let ids: Vec<_> = lines(&out[start..])
+        .filter(|line| matches!(line.field, crate::sse::Field::Id(_)))
+        .map(|line| line.range)
+        .collect();
+    for range in ids.into_iter().rev() {
+        super::cut(out, start + range.start, range.len());
+    }
+}
+
+/// The same where the scanner has found the only one; positions of `frame` count from `start`.
+#[cold]
+pub(super) fn cut_ids_of(out: &mut BytesMut, start: usize, frame: &Frame) {
+    match frame.id_line {
+        Some(line) => super::cut(out, start + line.start, line.end - line.start),
+        None => cut_id_lines(out, start + frame.lead),
+    }
+}

@@ -1,0 +1,13 @@
+//! What the tests of the layer share.
+
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "each test target uses a part of it")]
+
+pub mod app;
+pub mod client;
+pub mod cutter;
+pub mod process;
+pub mod scripted;
+
+pub use app::{App, TestClient, request};
+pub use client::{Client, End, settle};
+pub use scripted::{Scripted, event_stream, status};
