@@ -173,7 +173,18 @@ impl Stream {
         reader: usize,
         waker: &Waker,
     ) -> Turn {
+        let body = match &data {
+            Some(_) => body,
+            None => match self.take_back(body, reader, waker) {
+                Some(body) => body,
+                None => return Turn::Wait,
+            },
+        };
         self.with(|state, fx| state.give_back(body, data, reader, self, waker, fx))
+    }
+
+    fn take_back(&self, body: InnerBody, reader: usize, waker: &Waker) -> Option<InnerBody> {
+        self.lock().take_back(body, reader, waker)
     }
 
     /// What the task that drives is to do now.
