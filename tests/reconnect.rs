@@ -289,6 +289,24 @@ async fn a_restarted_counter_of_the_inner_service_is_a_gap_and_nothing_is_skippe
     assert_eq!(client.data(), [gap, "x", "b"]);
 }
 
+#[tokio::test]
+async fn what_is_resent_is_known_beyond_what_is_retained() {
+    let mut app = App::with(few(2));
+    let mut client = app.get("").await;
+    for id in ["a", "b", "c", "d"] {
+        app.body().send(format!("id: {id}\ndata: {id}\n\n"));
+        client.read();
+    }
+    app.body().fail();
+    client.read();
+    let mut client = app.get(&client.last_event_id()).await;
+    for id in ["b", "c", "d", "e"] {
+        app.body().send(format!("id: {id}\ndata: {id}\n\n"));
+    }
+    client.settle().await;
+    assert_eq!(client.data(), ["e"]);
+}
+
 // Part is gone
 
 fn few(events: u64) -> SseResumeLayer {
