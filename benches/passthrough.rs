@@ -134,6 +134,7 @@ fn count_if_asked() {
 }
 
 async fn over_http(options: &Options) {
+    client::stay_awake();
     println!("over HTTP, server CPU in microseconds per event (target: <= 1.05, bulk <= 1.15)");
     println!("{:<14} {:>8} {:>8} {:>8}", "streams", "bare", "layered", "ratio");
     if options.wants("http") {

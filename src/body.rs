@@ -131,6 +131,7 @@ impl<B> fmt::Debug for ResumeBody<B> {
 }
 
 /// One client of a stream.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not a state")]
 pub(crate) struct Reader {
     stream: Arc<Stream>,
     key: usize,

@@ -55,7 +55,9 @@ pub enum Observation {
 
 /// Where observations go.
 #[derive(Clone, Default)]
-pub(crate) struct Observer(Vec<Arc<dyn Fn(&Observation) + Send + Sync>>);
+pub(crate) struct Observer(Vec<Callback>);
+
+type Callback = Arc<dyn Fn(&Observation) + Send + Sync>;
 
 impl Observer {
     pub(crate) fn add(&mut self, callback: impl Fn(&Observation) + Send + Sync + 'static) {

@@ -145,10 +145,14 @@ impl SessionInfo {
 }
 
 /// The first `limit` of `all` whose key is after `after`, in the order of their keys.
-fn page<K: Ord, T>(all: impl Iterator<Item = (K, T)>, after: Option<K>, limit: usize) -> Vec<T> {
-    let is_after = |key: &K| after.as_ref().is_none_or(|after| key > after);
+fn page<K: Ord + Copy, T>(
+    all: impl Iterator<Item = (K, T)>,
+    after: Option<K>,
+    limit: usize,
+) -> Vec<T> {
+    let is_after = |key: &K| after.is_none_or(|after| *key > after);
     let mut page: Vec<_> = all.filter(|(key, _)| is_after(key)).collect();
-    page.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    page.sort_unstable_by_key(|(key, _)| *key);
     page.truncate(limit);
     page.into_iter().map(|(_, item)| item).collect()
 }
@@ -164,7 +168,7 @@ impl LayerHandle {
             live: count(StreamKind::Live),
             finished: count(StreamKind::Finished),
             aborted: count(StreamKind::Aborted),
-            sessions: self.registry.sessions(),
+            sessions: self.registry.counts().1,
             clients: streams.iter().map(|stream| stream.clients).sum(),
             lingering: self.registry.lingering(),
             bytes: self.registry.bytes(),

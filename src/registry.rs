@@ -1,6 +1,6 @@
 //! The streams of this instance: look-up, quotas, what they may hold together, and the sweeper that keeps time.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -92,9 +92,7 @@ impl Registry {
     /// Adds a stream, if there is room.
     pub(crate) fn insert(self: &Arc<Self>, stream: &Arc<Stream>) -> Result<(), NoRoom> {
         let limits = &stream.config.limits;
-        if lock(&self.streams).by_token.len() >= limits.streams {
-            self.evict_streams((limits.streams / 64).max(1), &stream.config);
-        }
+        self.make_room(stream);
         {
             let mut streams = lock(&self.streams);
             streams.check(stream, limits)?;
@@ -134,9 +132,10 @@ impl Registry {
         lock(&self.streams).by_token.values().cloned().collect()
     }
 
-    /// How many sessions have streams.
-    pub(crate) fn sessions(&self) -> usize {
-        lock(&self.streams).by_session.len()
+    /// How many streams, and sessions with streams, there are.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let streams = lock(&self.streams);
+        (streams.by_token.len(), streams.by_session.len())
     }
 
     /// How many inner bodies are read on without a client.
@@ -240,15 +239,64 @@ impl Registry {
         }
     }
 
-    /// Makes room for `count` streams, if streams without a reader leave any.
-    fn evict_streams(&self, count: usize, config: &Config) {
+    /// Makes room for a new stream where a limit on their number leaves none, if streams without a reader do.
+    fn make_room(&self, stream: &Stream) {
+        let Config { limits, .. } = &*stream.config;
+        let (all, sessions) = {
+            let streams = lock(&self.streams);
+            (streams.by_token.len(), streams.by_session.len())
+        };
+        if all >= limits.streams {
+            self.evict_unread((limits.streams / 64).max(1), |_| true, &stream.config);
+        }
+        let session = stream.origin.binding.session;
+        let Some(name) = session else { return };
+        let of_it = lock(&self.streams).by_session.get(&name).copied();
+        match of_it {
+            Some(count) if count >= limits.streams_per_session => {}
+            None if sessions >= limits.sessions => return self.evict_session(&stream.config),
+            _ => return,
+        }
+        let count = (limits.streams_per_session / 64).max(1);
+        self.evict_unread(count, |other| other.origin.binding.session == session, &stream.config);
+    }
+
+    /// Evicts up to `count` of `which` streams, none with a reader.
+    fn evict_unread(&self, count: usize, which: impl Fn(&Stream) -> bool, config: &Config) {
         let Ok(_only_one) = self.relief.try_lock() else { return };
+        let is_victim = |(class, stream): &(EvictionClass, Arc<Stream>)| {
+            *class != EvictionClass::Read && which(stream)
+        };
         let order = self.in_order_of_eviction().into_iter();
-        let victims: Vec<_> =
-            order.filter(|(class, _)| *class != EvictionClass::Read).take(count).collect();
-        victims.iter().for_each(|(_, stream)| self.evict(stream));
-        if !victims.is_empty() {
-            config.observer.tell(Observation::Evicted { streams: victims.len() as u64 });
+        self.evict_all(order.filter(is_victim).take(count), config);
+    }
+
+    /// Evicts all streams of a session in which nobody reads.
+    fn evict_session(&self, config: &Config) {
+        let Ok(_only_one) = self.relief.try_lock() else { return };
+        let order = self.in_order_of_eviction();
+        let session = |stream: &Stream| stream.origin.binding.session;
+        let read: HashSet<_> = order
+            .iter()
+            .filter(|(class, _)| *class == EvictionClass::Read)
+            .map(|(_, stream)| session(stream))
+            .collect();
+        let idle = |(_, stream): &(_, Arc<Stream>)| {
+            session(stream).filter(|name| !read.contains(&Some(*name)))
+        };
+        let Some(victim) = order.iter().find_map(idle) else { return };
+        let of_it = |(_, stream): &(_, Arc<Stream>)| session(stream) == Some(victim);
+        self.evict_all(order.into_iter().filter(of_it), config);
+    }
+
+    fn evict_all(
+        &self,
+        victims: impl Iterator<Item = (EvictionClass, Arc<Stream>)>,
+        config: &Config,
+    ) {
+        let streams = victims.map(|(_, stream)| self.evict(&stream)).count() as u64;
+        if streams > 0 {
+            config.observer.tell(Observation::Evicted { streams });
         }
     }
 

@@ -23,6 +23,7 @@ use crate::observer::Observation;
 use crate::resume::event_id::EventId;
 use crate::resume::plan::Plan;
 use crate::resume::position::Position;
+use crate::resume::{Gap, GapReason};
 use crate::resumed::Resumed;
 use crate::sharing::{self, Join};
 use crate::stream::Stream;
@@ -261,7 +262,9 @@ impl<S> SseResume<S> {
         ask::set_inner_id(&mut parts.headers, inner_id.as_deref().unwrap_or_default());
         let mut wrap = self.wrap(parts, binding);
         if inner_id.is_none() {
-            wrap.unknown = Some(id.map(|id| id.position.offset));
+            let requested = id.map(|id| id.position.offset);
+            let reason = GapReason::Unknown;
+            wrap.gap = Some(Gap { requested, resumed: 0, missed: None, reason });
             wrap.answer = answer::Answer::Gap;
         }
         Course::Forward(wrap)

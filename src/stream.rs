@@ -173,7 +173,18 @@ impl Stream {
         reader: usize,
         waker: &Waker,
     ) -> Turn {
+        let body = match &data {
+            Some(_) => body,
+            None => match self.take_back(body, reader, waker) {
+                Some(body) => body,
+                None => return Turn::Wait,
+            },
+        };
         self.with(|state, fx| state.give_back(body, data, reader, self, waker, fx))
+    }
+
+    fn take_back(&self, body: InnerBody, reader: usize, waker: &Waker) -> Option<InnerBody> {
+        self.lock().take_back(body, reader, waker)
     }
 
     /// What the task that drives is to do now.
@@ -311,7 +322,7 @@ impl Stream {
 
     /// Gives a claim back: the inner service had no event stream for it.
     pub(crate) fn release_claim(self: &Arc<Self>) {
-        self.with(|state, fx| state.release_claim(fx));
+        self.with(State::release_claim);
     }
 
     /// Goes on under the next generation, with an inner body that the caller then [places](Self::place), or drives in
@@ -355,7 +366,7 @@ impl Stream {
 
     /// Ends the stream and forgets all of it.
     pub(crate) fn purge(self: &Arc<Self>) {
-        self.with(|state, fx| state.purge(fx));
+        self.with(State::purge);
     }
 
     /// How many responses read it now.

@@ -17,11 +17,14 @@ use crate::handle::StreamHandle;
 use crate::jitter::jitter;
 use crate::observer::Observation;
 use crate::registry::Registry;
+use crate::resume::Gap;
 use crate::resume::event_id::Token;
 use crate::resume::position::Position;
-use crate::resume::{Gap, GapReason};
 use crate::sse::encode;
 use crate::stream::{Origin, Start, Stream};
+
+/// A stream whose inner body the caller drives.
+pub(crate) type Driven = (Arc<Stream>, InnerBody);
 
 /// What is known of a request while the inner service answers it.
 pub(crate) struct Wrap {
@@ -35,8 +38,8 @@ pub(crate) struct Wrap {
     /// The last event ID that the inner service is called with.
     pub(crate) inner_id: Vec<u8>,
     pub(crate) answer: Answer,
-    /// Set if the client came back with an ID that is not known here: the offset that it named, if it named one.
-    pub(crate) unknown: Option<Option<u64>>,
+    /// What the client is told first: set if it came back with an ID that is not known here.
+    pub(crate) gap: Option<Gap>,
     pub(crate) handle: StreamHandle,
 }
 
@@ -59,7 +62,7 @@ impl Wrap {
             primed: ask::wants_priming(parts, config),
             inner_id: ask::inner_id(&parts.headers),
             answer: Answer::Fresh,
-            unknown: None,
+            gap: None,
             handle,
         }
     }
@@ -78,7 +81,7 @@ impl Wrap {
     pub(crate) fn shared_response<B>(
         self,
         response: Response<B>,
-    ) -> (Response<ResumeBody<B>>, Option<(Arc<Stream>, InnerBody)>)
+    ) -> (Response<ResumeBody<B>>, Option<Driven>)
     where
         B: Body + Send + 'static,
         B::Error: Into<BoxError>,
@@ -102,7 +105,13 @@ impl Wrap {
         if !answer::is_event_stream(&response) || self.handle.is_opted_out() {
             return (response.map(ResumeBody::pass), None);
         }
-        let Some(stream) = self.stream(&response) else {
+        // Its reader comes first: a stream without one would be the first to be evicted.
+        let from = Position { generation: 1, offset: 0 };
+        let room = self
+            .stream(&response)
+            .map(|stream| (self.reader(&stream, from, from.generation), stream))
+            .filter(|(_, stream)| self.registry.insert(stream).is_ok());
+        let Some((reader, stream)) = room else {
             self.config.observer.tell(Observation::Refused);
             response.headers_mut().insert(answer::SSE_RESUME, Answer::Off.value());
             return (response.map(ResumeBody::pass), None);
@@ -110,9 +119,7 @@ impl Wrap {
         let (mut parts, body) = response.into_parts();
         answer::wrap_headers(&mut parts.headers);
         let begun = begin(&stream, driver::erase(body));
-        let from = Position { generation: 1, offset: 0 };
         answer::describe(&mut parts.headers, self.answer, &stream.id_of(from));
-        let reader = self.reader(&stream, from, from.generation);
         self.handle.bind(&stream);
         stream.observe(Observation::Opened);
         (Response::from_parts(parts, ResumeBody::stream(reader)), Some(begun))
@@ -145,9 +152,7 @@ impl Wrap {
         };
         let token = Token::random(&self.registry.keys).ok()?;
         let (config, registry) = (Arc::clone(&self.config), Arc::clone(&self.registry));
-        let stream = Arc::new(Stream::new(token, origin, config, registry, &self.inner_id));
-        self.registry.insert(&stream).ok()?;
-        Some(stream)
+        Some(Arc::new(Stream::new(token, origin, config, registry, &self.inner_id)))
     }
 
     fn reader(&self, stream: &Arc<Stream>, from: Position, told: u32) -> Reader {
@@ -161,10 +166,10 @@ impl Wrap {
             reader.primed = true;
             reader.send_first(&priming(stream, from));
         }
-        if let Some(requested) = self.unknown {
-            let gap =
-                Gap { requested, resumed: from.offset, missed: None, reason: GapReason::Unknown };
+        if let Some(gap) = &self.gap {
+            let gap = Gap { resumed: from.offset, ..*gap };
             reader.send_first(&reader.gap_signal(&gap, from));
+            stream.observe(Observation::Gap { reason: gap.reason, missed: gap.missed });
         }
         reader
     }

@@ -31,7 +31,8 @@ async fn the_inner_services_ids_stay() {
 async fn curl_with_an_inner_id_gets_what_came_after_it() {
     let mut app = app();
     let mut first = get(&mut app, "").await;
-    app.body().send((1..=6).map(|n| format!("id: {n}\ndata: {n}\n\n")).collect::<String>());
+    let events: Vec<_> = (1..=6).map(|n| format!("id: {n}\ndata: {n}\n\n")).collect();
+    app.body().send(events.concat());
     first.read();
     let mut second = get(&mut app, "3").await;
     second.read_until(|client| client.data().len() == 3).await;

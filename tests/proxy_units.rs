@@ -2,6 +2,7 @@
 
 #[path = "../examples/proxy/forward.rs"]
 mod forward;
+#[allow(dead_code, reason = "the proxy reads the key")]
 #[path = "../examples/proxy/secret.rs"]
 mod secret;
 #[path = "../examples/proxy/target.rs"]

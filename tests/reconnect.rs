@@ -236,7 +236,7 @@ async fn without_inner_ids_the_takeover_begins_with_a_gap_whose_id_acknowledges_
 }
 
 #[tokio::test]
-async fn a_position_that_was_lost_with_its_producer_is_unknown() {
+async fn a_position_that_its_generation_never_had_is_unknown() {
     let mut app = app();
     let id = aborted(&mut app, Method::GET, "id: a\ndata: 1\n\n").await;
     let mut client = app.get(&id).await;
@@ -276,6 +276,17 @@ async fn the_stream_of_a_get_that_a_post_finds_aborted_is_lost_to_it() {
     assert_eq!(client.gaps().len(), 1);
     assert!(client.is_broken());
     assert_eq!(app.inner.calls(), 1);
+}
+
+#[tokio::test]
+async fn a_restarted_counter_of_the_inner_service_is_a_gap_and_nothing_is_skipped() {
+    let mut app = app();
+    let id = aborted(&mut app, Method::GET, "id: 1\ndata: a\n\nid: 2\ndata: b\n\n").await;
+    let mut client = app.get(&id).await;
+    app.body().send("id: 1\ndata: x\n\nid: 2\ndata: b\n\n");
+    client.read_events(3).await;
+    let gap = r#"{"requested":2,"resumed":2,"missed":null,"reason":"diverged"}"#;
+    assert_eq!(client.data(), [gap, "x", "b"]);
 }
 
 // Part is gone
@@ -570,6 +581,20 @@ async fn a_stream_is_not_for_another_session() {
     assert!(is_bare(&app.send(of("two", &id)).await, StatusCode::GONE));
     assert!(is_bare(&app.get(&id).await, StatusCode::GONE));
     assert_eq!(app.send(of("one", &id)).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_response_may_name_the_session_that_its_stream_belongs_to() {
+    let name = HeaderName::from_static("x-session");
+    let mut app = App::with(layer().session_header(name).on_missing(OnMissing::Reject));
+    let mut head = event_stream();
+    head.headers_mut().insert("x-session", "one".parse().unwrap());
+    app.inner.answer_next(head);
+    let id = cut(&mut app, Method::GET, "data: 1\n\n").await;
+    assert!(is_bare(&app.get(&id).await, StatusCode::GONE));
+    let own = with(request(Method::GET, &id), "x-session", "one");
+    assert_eq!(app.send(own).await.header("sse-resume"), Some("replay"));
+    assert_eq!(app.handle.purge_session("one"), 1);
 }
 
 #[tokio::test]

@@ -199,9 +199,9 @@ async fn what_is_unfinished_at_the_end_is_never_sent() {
         let (mut client, stream) = open(&mut app).await;
         app.body().send("data: 1\n\ndata: 2\n");
         if end == "end" {
-            app.body().end()
+            app.body().end();
         } else {
-            app.body().fail()
+            app.body().fail();
         }
         client.read();
         let text = String::from_utf8_lossy(&client.received).replace(&stream, "ID");
@@ -235,7 +235,7 @@ proptest! {
         ending in prop_oneof![Just("\n"), Just("\r\n")],
         cuts in proptest::collection::vec(0_usize..200, 0..8),
     ) {
-        let input: String = lines.iter().map(|line| format!("{line}{ending}")).collect();
+        let input = lines.iter().flat_map(|line| [*line, ending]).collect::<String>();
         let mut cuts: Vec<_> = cuts.into_iter().map(|cut| cut.min(input.len()))
             .filter(|cut| input.is_char_boundary(*cut)).collect();
         cuts.extend([0, input.len()]);

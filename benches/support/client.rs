@@ -79,6 +79,15 @@ pub async fn run(address: SocketAddr, events: usize, pace: u64) {
     get(address, &format!("/run?events={events}&pace={pace}"), None).await;
 }
 
+/// Keeps this thread from sleeping, so that no write of the server has to wake it: clients are on other machines.
+pub fn stay_awake() {
+    tokio::spawn(async {
+        loop {
+            tokio::task::yield_now().await;
+        }
+    });
+}
+
 /// Clients of one kind, each read by a task.
 pub struct Crowd {
     read: Arc<AtomicU64>,

@@ -272,13 +272,35 @@ impl State {
     /// follows from it; in all others [`turn`](Self::turn) tells.
     #[inline]
     pub(super) fn lend(&mut self, key: usize) -> Option<InnerBody> {
-        let reader = self.readers.get(key)?;
-        let has_all = self.log.tail().is_at_end(reader.follower?);
-        let may = has_all
-            && self.rest.is_empty()
+        if self.rest.is_empty() && self.has_all(key) { self.take_inline() } else { None }
+    }
+
+    /// Takes the inner body back from a reader for which it had nothing, and lets that wait. As normal, and as
+    /// little; in all other cases the inner body is returned, for [`give_back`](Self::give_back).
+    #[inline]
+    pub(super) fn take_back(
+        &mut self,
+        body: InnerBody,
+        key: usize,
+        waker: &Waker,
+    ) -> Option<InnerBody> {
+        let stays = matches!(self.producer, Producer::Lent { to_task: false });
+        if !stays || !self.has_all(key) {
+            return Some(body);
+        }
+        self.producer = Producer::Inline(body);
+        self.wait(key, waker);
+        None
+    }
+
+    /// Whether a reader follows, and there is nothing to send it or to tell it.
+    #[inline]
+    fn has_all(&mut self, key: usize) -> bool {
+        let Some(reader) = self.readers.get(key) else { return false };
+        let Some(follower) = reader.follower else { return false };
+        self.log.tail().is_at_end(follower)
             && reader.close.is_none()
-            && self.log.untold(reader.told, reader.cursor.next).is_none();
-        if may { self.take_inline() } else { None }
+            && self.log.untold(reader.told, reader.cursor.next).is_none()
     }
 
     #[inline]
@@ -462,6 +484,10 @@ impl State {
         let had_nothing = data.is_none();
         if let Some(data) = data {
             self.take_in(data, stream, fx);
+            // Where no task drives, or one will only from now on, nobody else tells the others.
+            if self.readers.len() > 1 {
+                self.readers.wake_all(&mut fx.wakers);
+            }
         }
         self.put_back(body, fx);
         if !had_nothing {

@@ -22,6 +22,7 @@ impl App {
         Self::with(SseResumeLayer::new())
     }
 
+    #[allow(clippy::needless_pass_by_value, reason = "a layer is built where it is given")]
     pub fn with(layer: SseResumeLayer) -> Self {
         let inner = Scripted::new();
         Self { service: layer.layer(inner.clone()), inner, handle: layer.handle() }

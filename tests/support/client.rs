@@ -1,7 +1,7 @@
 //! A client of the layer, in process: it reads a response's bytes and parses them as the specification says.
 
 // Each test uses a part of it.
-#![allow(dead_code, unreachable_pub)]
+#![allow(dead_code, unreachable_pub, clippy::struct_field_names)]
 
 use std::task::{Context, Poll, Waker};
 
@@ -20,6 +20,7 @@ pub enum End {
 
 /// One event as a client dispatches it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::struct_field_names, reason = "the names of the fields of the format")]
 pub struct Event {
     pub event: String,
     pub data: String,

@@ -1,6 +1,10 @@
 //! What the tests of the layer share.
 
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "each test target uses a part of it")]
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "layers and requests read better without a borrow"
+)]
 
 pub mod app;
 pub mod client;
