@@ -169,7 +169,6 @@ impl Wrap {
         if let Some(gap) = &self.gap {
             let gap = Gap { resumed: from.offset, ..*gap };
             reader.send_first(&reader.gap_signal(&gap, from));
-            stream.observe(Observation::Gap { reason: gap.reason, missed: gap.missed });
         }
         reader
     }
