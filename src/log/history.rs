@@ -19,8 +19,6 @@ const LARGEST_BLOCK: usize = 16 * 1024;
 /// An open block of this size is sealed for a reader that wants it; a smaller one is copied, so that many small
 /// reads do not leave many small blocks.
 const WORTH_SEALING: usize = 2 * 1024;
-/// A block that is less than this part of it too large is sealed as it is: to cut it costs more than it saves.
-const WORTH_SHRINKING: usize = 64;
 
 /// Retained events and the floor below which nothing is served.
 #[derive(Debug)]
@@ -240,9 +238,7 @@ impl History {
             return;
         }
         let mut bytes = std::mem::take(&mut self.open);
-        if bytes.capacity() - bytes.len() > bytes.len() / WORTH_SHRINKING {
-            bytes.shrink_to_fit();
-        }
+        bytes.shrink_to_fit();
         self.release_at = self.release_at.min(self.next);
         self.sealed_bytes += bytes.len();
         let count = (self.next - self.open_first) as u32;
