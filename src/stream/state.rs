@@ -20,6 +20,7 @@ use crate::resume::event_id::IdLine;
 use crate::resume::plan::{StreamState, View};
 use crate::resume::position::Position;
 use crate::resume::{Gap, GapReason};
+use crate::sse::encode;
 
 pub(super) struct State {
     pub(super) log: Log,
@@ -309,6 +310,11 @@ impl State {
                 return Some(self.generation_gap(key, generation, reason));
             }
             let Some(mut follower) = reader.follower else {
+                if std::mem::take(&mut reader.retry_due) {
+                    if let Some(retry) = self.log.retry() {
+                        return Some(Step::Data(encode::retry(retry)));
+                    }
+                }
                 match self.read_history(key, stream) {
                     Some(step) => return Some(step),
                     None if self.log.is_within_oversize() => return None,
@@ -345,11 +351,6 @@ impl State {
         let next = reader.cursor.next;
         if next > self.log.last() {
             return None;
-        }
-        if std::mem::take(&mut reader.retry_due) {
-            if let Some(retry) = self.log.retry() {
-                return Some(Step::Data(crate::sse::encode::retry(retry)));
-            }
         }
         match self.log.read(&mut reader.cursor, Instant::now) {
             Found::Frames(bytes) => {
@@ -472,6 +473,11 @@ impl State {
             &room,
             Instant::now,
         );
+        if self.log.take_retry_news() {
+            // It may stand alone, and then history does not have it.
+            let behind = self.readers.iter_mut().filter(|reader| reader.follower.is_none());
+            behind.for_each(|reader| reader.retry_due = true);
+        }
         if self.log.has_news() {
             fx.observations.extend(self.log.take_news());
         }
