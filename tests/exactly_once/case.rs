@@ -77,7 +77,8 @@ impl Case {
         if random.one_in(5) {
             layer = layer.max_connection_age(random.within(1, 300) as u32 * MS);
         }
-        let ids = *random.pick(&[0, 4, 8, 12, 12, 12]);
+        // A frame over the limit is not known again where the inner service resends it: then it goes on exactly.
+        let ids = *random.pick(if limit.is_some() { &[0, 12][..] } else { &[0, 4, 8, 12] });
         let habits = [Habit::GoesOn, Habit::Resends, Habit::Restarts, Habit::Varies];
         let kinds = Kinds {
             seed,
@@ -88,7 +89,6 @@ impl Case {
         };
         let service = Service_ {
             kinds,
-            // What is over the limit is not known again.
             habit: if limit.is_some() { Habit::GoesOn } else { *random.pick(&habits) },
             most_events: random.within(1, 1 + size),
             refuses: *random.pick(&[3, 20]),
@@ -301,7 +301,10 @@ impl Case {
             return None;
         }
         assert!(stream.may_be_gone(age), "a stream that is there is not known");
-        assert_eq!(sent, at.inner, "the inner service was called with another ID than the client's");
+        assert_eq!(
+            sent, at.inner,
+            "the inner service was called with another ID than the client's"
+        );
         let (gap, fresh) = (answer == "gap", answer == "fresh");
         assert_eq!((gap, fresh), (at.inner.is_empty(), !at.inner.is_empty()));
         gap.then_some(at.offset)
@@ -357,6 +360,10 @@ impl Case {
     fn is_up_to_date(&mut self, who: usize) {
         let token = self.clients[who].connection.as_ref().unwrap().start.token.clone();
         let call = Arc::clone(self.streams[&token].last_call());
+        self.tell(|| {
+            let received = &self.clients[who].connection.as_ref().unwrap().received;
+            format!("client {who} waits after {}", received.escape_ascii())
+        });
         assert!(lock(&call).ended.is_none(), "the response stays open though the stream is over");
         assert!(lock(&call).is_silent(), "the inner body is not read");
         let start = self.clients[who].connection.as_ref().unwrap().start.clone();
@@ -364,7 +371,8 @@ impl Case {
         self.close(who, usize::MAX);
         let held = self.clients[who].held.clone();
         // It has got no ID where nothing was said.
-        let stays = held.last_event_id == before.last_event_id && before.at.is_none_or(|at| at.token != start.token);
+        let stays = held.last_event_id == before.last_event_id
+            && before.at.is_none_or(|at| at.token != start.token);
         let held = if stays { Held::default() } else { held };
         Check::waiting(&mut self.streams, self.bounds, held, start);
     }

@@ -18,6 +18,8 @@ pub(crate) struct Held {
     pub(crate) newest: Option<Tag>,
     /// How many events it was told are missing since the newest that it has.
     pub(crate) told_missing: u64,
+    /// Whether it was told that what was to come of an earlier producer is lost.
+    pub(crate) told_lost: bool,
     pub(crate) retry: u64,
 }
 

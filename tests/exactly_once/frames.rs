@@ -44,7 +44,13 @@ impl Kinds {
     }
 
     /// The event `number`, with what comes before and after it.
-    pub(crate) fn write(&self, out: &mut Vec<u8>, universe: Universe, number: usize, retry: &mut u64) {
+    pub(crate) fn write(
+        &self,
+        out: &mut Vec<u8>,
+        universe: Universe,
+        number: usize,
+        retry: &mut u64,
+    ) {
         let mut random = self.random(universe, number);
         noise(out, &mut random, retry);
         let (endings, mixed) = (*random.pick(&ENDINGS), random.one_in(4));

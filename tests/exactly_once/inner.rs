@@ -142,7 +142,12 @@ impl Inner {
             said.splice(0..0, BYTE_ORDER_MARK.iter().copied());
         }
         if random.one_in(4) {
-            said.extend_from_slice(*random.pick(&[&b"data: unfinished"[..], b"data: x\n", b"id: 7\n", b": c"]));
+            said.extend_from_slice(*random.pick(&[
+                &b"data: unfinished"[..],
+                b"data: x\n",
+                b"id: 7\n",
+                b": c",
+            ]));
         }
         let mut pieces = VecDeque::new();
         let mut said = Bytes::from(said);
@@ -178,7 +183,8 @@ impl Inner {
         let mut parts = text.split('-').map(str::parse::<usize>);
         let series = parts.next().unwrap().unwrap();
         let number = parts.next().unwrap().unwrap();
-        let (asked, first) = self.asked_from.expect("only a known client has an ID of the inner service");
+        let (asked, first) =
+            self.asked_from.expect("only a known client has an ID of the inner service");
         assert_eq!(asked.series, series, "the inner service was sent the ID of another stream");
         let habits = [Habit::GoesOn, Habit::Resends, Habit::Restarts];
         let habit = match self.service.habit {
@@ -198,7 +204,8 @@ impl Inner {
     /// An event up to `number` that has an ID of its own, or the next one: no other can be known again. Nor can what
     /// was before the stream.
     fn resent(&mut self, first: usize, number: usize) -> usize {
-        let from = if self.random.one_in(2) { first } else { self.random.within(1, number).max(first) };
+        let from =
+            if self.random.one_in(2) { first } else { self.random.within(1, number).max(first) };
         (from..=number).find(|number| self.service.kinds.has_id(*number)).unwrap_or(number + 1)
     }
 

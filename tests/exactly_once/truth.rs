@@ -180,7 +180,8 @@ impl Stream {
         let generation = &mut self.generations[at.generation - 1];
         let (first, last) = generation.seen.unwrap_or((at.offset, at.offset));
         generation.seen = Some((first.min(at.offset), last.max(at.offset)));
-        let seen: Vec<_> = self.generations.iter().filter_map(|generation| generation.seen).collect();
+        let seen: Vec<_> =
+            self.generations.iter().filter_map(|generation| generation.seen).collect();
         let ordered = seen.windows(2).all(|pair| pair[0].1 < pair[1].0);
         assert!(ordered, "offsets do not go on from one generation to the next: {seen:?}");
         (spoken, index)
@@ -201,7 +202,9 @@ impl Stream {
             return true;
         }
         let first = self.spoken(generation).first().map(|event| event.inner_id.clone());
-        let Some(id) = first.filter(|id| restarted && *id != sent && !holes) else { return false };
+        // An empty ID names nothing, and what was a hole is not known again.
+        let names = |id: &Vec<u8>| restarted && !id.is_empty() && *id != sent && !holes;
+        let Some(id) = first.filter(names) else { return false };
         (1..generation).any(|earlier| self.spoken(earlier).iter().any(|event| event.inner_id == id))
     }
 }
