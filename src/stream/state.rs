@@ -498,6 +498,13 @@ impl State {
     }
 
     fn tail_is_behind(&mut self) -> bool {
+        // Who came too late for the frame that is being passed on waits for its end, and must not wait for others.
+        let (in_frame, last) = (self.log.is_within_oversize(), self.log.last());
+        let waits =
+            |reader: &Reader| in_frame && reader.follower.is_none() && reader.cursor.next > last;
+        if self.readers.iter().any(waits) {
+            return false;
+        }
         let tail = self.log.tail();
         let mut followers = self.readers.iter().filter_map(|reader| reader.follower).peekable();
         followers.peek().is_some() && !followers.any(|follower| tail.is_at_end(follower))
