@@ -56,6 +56,8 @@ pub(crate) struct Log {
     later: Vec<Generation>,
     /// The last reconnection time that the inner service set, in milliseconds.
     retry: Option<u64>,
+    /// Whether that was set since the last call of [`Log::take_retry_news`].
+    retry_is_new: bool,
     /// The newest generation that begins with a gap, 0 if none: readers compare it with what they were told.
     last_gap: u32,
     skipped: u64,
@@ -108,6 +110,7 @@ impl Log {
             tail: Tail::default(),
             later: Vec::new(),
             retry: None,
+            retry_is_new: false,
             last_gap: 0,
             skipped: 0,
             oversized: false,
@@ -176,6 +179,12 @@ impl Log {
 
     pub(crate) fn retry(&self) -> Option<u64> {
         self.retry
+    }
+
+    /// Whether the inner service has set the reconnection time since the last call.
+    #[inline]
+    pub(crate) fn take_retry_news(&mut self) -> bool {
+        std::mem::take(&mut self.retry_is_new)
     }
 
     /// Whether [`take_news`](Self::take_news) has something to tell.
@@ -324,7 +333,9 @@ impl Log {
         self.out.extend_from_slice(&this[..blank]);
         if frame.fields.contains(Fields::RETRY) {
             let raw = &self.out[self.complete + frame.lead..];
-            self.retry = lines(raw).last_retry().or(self.retry);
+            let last = lines(raw).last_retry();
+            self.retry_is_new |= last.is_some();
+            self.retry = last.or(self.retry);
         }
         if frame.fields.contains(Fields::ID) {
             self.take_ids(frame, rules);
@@ -570,9 +581,10 @@ impl Log {
         self.history.clear(now);
     }
 
-    /// What a new inner response may resend, if the inner service gives IDs.
+    /// What a new inner response may resend, if the inner service has an ID to go on from: one that it gave and took
+    /// back is none.
     pub(crate) fn seam(&self, keys: &Keys) -> Option<Seam> {
-        let inner = self.inner.as_ref().filter(|inner| inner.gave)?;
+        let inner = self.inner.as_ref().filter(|inner| !inner.current().is_empty())?;
         let window = inner.window(self.history.frames(), &self.id_line, keys);
         Some(Seam::new(window, inner.current()))
     }

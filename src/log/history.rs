@@ -324,6 +324,7 @@ impl History {
             let open = std::mem::take(&mut self.open);
             self.open_since = None;
             self.dropped += 1;
+            self.front = Walk::default();
             if self.keeps_dropped {
                 self.dropped_blocks.push((self.open_first, open.into()));
             }

@@ -20,6 +20,7 @@ use crate::resume::event_id::IdLine;
 use crate::resume::plan::{StreamState, View};
 use crate::resume::position::Position;
 use crate::resume::{Gap, GapReason};
+use crate::sse::encode;
 
 pub(super) struct State {
     pub(super) log: Log,
@@ -364,6 +365,11 @@ impl State {
                 return Some(self.generation_gap(key, generation, reason));
             }
             let Some(mut follower) = reader.follower else {
+                if std::mem::take(&mut reader.retry_due) {
+                    if let Some(retry) = self.log.retry() {
+                        return Some(Step::Data(encode::retry(retry)));
+                    }
+                }
                 match self.read_history(key, stream) {
                     Some(step) => return Some(step),
                     None if self.log.is_within_oversize() => return None,
@@ -400,11 +406,6 @@ impl State {
         let next = reader.cursor.next;
         if next > self.log.last() {
             return None;
-        }
-        if std::mem::take(&mut reader.retry_due) {
-            if let Some(retry) = self.log.retry() {
-                return Some(Step::Data(crate::sse::encode::retry(retry)));
-            }
         }
         match self.log.read(&mut reader.cursor, Instant::now) {
             Found::Frames(bytes) => {
@@ -540,6 +541,11 @@ impl State {
         if !data.is_empty() {
             self.rest = data;
         }
+        if self.log.take_retry_news() {
+            // It may stand alone, and then history does not have it.
+            let behind = self.readers.iter_mut().filter(|reader| reader.follower.is_none());
+            behind.for_each(|reader| reader.retry_due = true);
+        }
         if self.log.has_news() {
             fx.observations.extend(self.log.take_news());
         }
@@ -560,6 +566,13 @@ impl State {
     }
 
     fn tail_is_behind(&mut self) -> bool {
+        // Who came too late for the frame that is being passed on waits for its end, and must not wait for others.
+        let (in_frame, last) = (self.log.is_within_oversize(), self.log.last());
+        let waits =
+            |reader: &Reader| in_frame && reader.follower.is_none() && reader.cursor.next > last;
+        if self.readers.iter().any(waits) {
+            return false;
+        }
         let tail = self.log.tail();
         let mut followers = self.readers.iter().filter_map(|reader| reader.follower).peekable();
         followers.peek().is_some() && !followers.any(|follower| tail.is_at_end(follower))

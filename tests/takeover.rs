@@ -1,0 +1,43 @@
+//! A stream that was aborted goes on with a new call of the inner service.
+
+#[path = "support/client.rs"]
+mod client;
+#[path = "support/scripted.rs"]
+mod scripted;
+
+use http::Request;
+use tower::{Layer, Service};
+use tower_sse_resume::{Linger, ResumeBody, SseResume, SseResumeLayer};
+
+use client::Client;
+use scripted::{FedBody, Scripted};
+
+type App = SseResume<Scripted>;
+
+fn app() -> (App, Scripted) {
+    let inner = Scripted::new();
+    (SseResumeLayer::new().linger(Linger::none()).layer(inner.clone()), inner)
+}
+
+async fn get(app: &mut App, last_event_id: &str) -> Client<ResumeBody<FedBody>> {
+    let request = Request::get("/events").header("last-event-id", last_event_id);
+    Client::new(app.call(request.body(()).unwrap()).await.unwrap())
+}
+
+#[tokio::test]
+async fn an_inner_service_that_took_its_id_back_begins_anew_and_the_client_is_told() {
+    let (mut app, inner) = app();
+    let mut first = get(&mut app, "").await;
+    inner.body(0).send("id: 1\ndata: a\n\nid\ndata: b\n\n");
+    first.read();
+    let id = first.last_event_id();
+    drop(first);
+    let mut second = get(&mut app, &id).await;
+    assert_eq!(inner.call(1).last_event_id(), None);
+    inner.body(1).send("id: 1\ndata: a\n\n");
+    second.read_until(|client| client.events().len() == 2).await;
+    let events = second.events();
+    assert_eq!(events[0].event, "resume-gap");
+    assert!(events[0].data.contains("producer-lost"));
+    assert_eq!(events[1].data, "a");
+}
