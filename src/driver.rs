@@ -123,38 +123,55 @@ impl Drop for Loan<'_> {
 }
 
 /// Starts the task that drives `body` from now on. It polls at once, so no wake-up is lost.
-pub(crate) fn spawn(stream: &Arc<Stream>, body: InnerBody) {
+pub(crate) fn spawn(stream: &Arc<Stream>, body: InnerBody, generation: u32) {
     if let Some(runtime) = &stream.runtime {
-        runtime.spawn(drive(Arc::clone(stream), body));
+        runtime.spawn(drive(Arc::clone(stream), body, generation));
     }
 }
 
-/// Drives `body` until it is over, or the stream has no more use for it.
+/// Drives `body`, the one of `generation`, until it is over, or the stream has no more use for it.
 ///
-/// If polling it panics, or the runtime is shut down, the stream is aborted.
-pub(crate) async fn drive(stream: Arc<Stream>, body: InnerBody) {
-    let mut loan = Loan { stream: &stream, body: Some(body) };
-    let mut timer = None;
-    let mut fx = Effects::default();
-    poll_fn(|cx| match &mut loan.body {
-        Some(body) => poll_drive(&stream, body, &mut timer, &mut fx, cx),
-        None => Poll::Ready(()),
-    })
-    .await;
-    loan.body = None;
+/// If polling it panics, or the runtime is shut down, perhaps before the first poll, the stream is aborted.
+pub(crate) fn drive(
+    stream: Arc<Stream>,
+    body: InnerBody,
+    generation: u32,
+) -> impl Future<Output = ()> + Send {
+    let mut task = Task { stream, generation, body: Some(body) };
+    async move {
+        let mut timer = None;
+        let mut fx = Effects::default();
+        poll_fn(|cx| poll_drive(&mut task, &mut timer, &mut fx, cx)).await;
+        task.body = None;
+    }
+}
+
+/// A task's right to drive, for one generation: who is let go of has nothing to say in the next one.
+struct Task {
+    stream: Arc<Stream>,
+    generation: u32,
+    body: Option<InnerBody>,
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        if self.body.is_some() {
+            self.stream.end_by_task(self.generation, Ending::Aborted(None));
+        }
+    }
 }
 
 /// Reads until there is nothing, no room, or no use; then wakes the readers, once for all that was read.
 fn poll_drive(
-    stream: &Arc<Stream>,
-    body: &mut InnerBody,
+    task: &mut Task,
     timer: &mut Option<Pin<Box<Sleep>>>,
     fx: &mut Effects,
     cx: &mut Context<'_>,
 ) -> Poll<()> {
+    let Task { stream, generation, body: Some(body) } = task else { return Poll::Ready(()) };
     let mut read = 0;
     loop {
-        let until = match stream.drive(cx.waker(), fx) {
+        let until = match stream.drive(*generation, cx.waker(), fx) {
             Drive::Stop => return Poll::Ready(()),
             Drive::Pause(until) => until,
             Drive::Yield => {
@@ -170,11 +187,11 @@ fn poll_drive(
             Drive::Poll(until) => match body.as_mut().poll_said(cx) {
                 Poll::Ready(Said::Data(data)) => {
                     read += data.len();
-                    stream.take_in(data);
+                    stream.take_in(*generation, data);
                     continue;
                 }
                 Poll::Ready(Said::Over(ending)) => {
-                    stream.end(ending);
+                    stream.end_by_task(*generation, ending);
                     return Poll::Ready(());
                 }
                 Poll::Pending => until,

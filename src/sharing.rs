@@ -145,7 +145,7 @@ where
                 lead.running(&stream);
                 // Without the leader, its reader is dropped with the response, and the stream lingers.
                 drop(decided.send(Ok(response)));
-                driver::drive(stream, body).await;
+                driver::drive(stream, body, 1).await;
             }
         }
     });

@@ -7,9 +7,8 @@ mod effects;
 mod readers;
 mod state;
 
-use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 
 use std::time::Duration;
 
@@ -156,7 +155,7 @@ impl Stream {
 
     /// Puts the inner body where its readers drive it.
     pub(crate) fn place(self: &Arc<Self>, body: InnerBody) {
-        self.with(|state, _| state.place(body));
+        self.with(|state, fx| state.place(body, fx));
     }
 
     /// The caller drives the inner body in a task.
@@ -187,15 +186,24 @@ impl Stream {
         self.lock().take_back(body, reader, waker)
     }
 
-    /// What the task that drives is to do now.
-    pub(crate) fn drive(self: &Arc<Self>, waker: &Waker, fx: &mut Effects) -> Drive {
+    /// What the task that drives the inner body of `generation` is to do now.
+    pub(crate) fn drive(
+        self: &Arc<Self>,
+        generation: u32,
+        waker: &Waker,
+        fx: &mut Effects,
+    ) -> Drive {
         let now = Instant::now();
-        self.with_effects(fx, |state, fx| state.drive(self, waker, now, fx))
+        self.with_effects(fx, |state, fx| state.drive(generation, self, waker, now, fx))
     }
 
     /// What the inner body said to the task that drives it. Nobody is woken before [`news`](Self::news).
-    pub(crate) fn take_in(self: &Arc<Self>, data: Bytes) {
-        self.with(|state, fx| state.take_in(data, self, fx));
+    pub(crate) fn take_in(self: &Arc<Self>, generation: u32, data: Bytes) {
+        self.with(|state, fx| {
+            if state.is_driven_by(generation) {
+                state.take_in(data, self, fx);
+            }
+        });
     }
 
     /// Wakes the readers that wait.
@@ -206,6 +214,15 @@ impl Stream {
     /// The inner body is over. Called only when all that it said is in the log.
     pub(crate) fn end(self: &Arc<Self>, ending: Ending) {
         self.with(|state, fx| state.end(ending, fx));
+    }
+
+    /// The same, said by the task that drives the inner body of `generation`.
+    pub(crate) fn end_by_task(self: &Arc<Self>, generation: u32, ending: Ending) {
+        self.with(|state, fx| {
+            if state.is_driven_by(generation) {
+                state.end(ending, fx);
+            }
+        });
     }
 
     // Resuming
@@ -316,8 +333,11 @@ impl Stream {
 
     /// Waits until no takeover is claimed.
     pub(crate) async fn claim_decided(&self) {
-        let undecided = |cx: &mut Context<'_>| self.lock().is_claimed(cx.waker());
-        poll_fn(|cx| if undecided(cx) { Poll::Pending } else { Poll::Ready(()) }).await;
+        let decision = self.lock().decision();
+        if let Some(mut decision) = decision {
+            // Nothing is ever sent: it closes.
+            let _ = decision.changed().await;
+        }
     }
 
     /// Gives a claim back: the inner service had no event stream for it.
@@ -326,24 +346,30 @@ impl Stream {
     }
 
     /// Goes on under the next generation, with an inner body that the caller then [places](Self::place), or drives in
-    /// a task. The inner service was called for a client at `position`.
-    pub(crate) fn adopt(self: &Arc<Self>, position: Position) {
-        let adopted = self.with(|state, fx| {
-            let now = Instant::now();
-            if !self.config.rules.retention.payload {
-                state.log.rewind(position.offset, now);
+    /// a task. The inner service was called for a client at `position`. Returns the generation.
+    pub(crate) fn adopt(self: &Arc<Self>, position: Position) -> u32 {
+        let (adopted, generation) = self.with(|state, fx| {
+            // It may have been purged meanwhile.
+            if !state.is_undecided() {
+                return (false, state.log.generation());
             }
+            let now = Instant::now();
+            let rewinds = !self.config.rules.retention.payload
+                && state.log.last() != position.offset
+                && state.log.rewind(position.offset, now);
+            state.leave_behind(rewinds.then_some(position.offset + 1));
             let seam = state.log.seam(&self.registry.keys);
             let gap = seam.is_none().then_some(GapReason::ProducerLost);
             let line = IdLine::new(&self.config.marker, &self.token, state.log.generation() + 1);
             state.log.begin_generation(line, gap, seam, now);
-            let adopted = state.adopted(fx);
+            state.adopted(fx);
             state.adopted_by_nobody(|| self.permit_linger(), fx);
-            adopted
+            (true, state.log.generation())
         });
         if adopted {
             self.observe(Observation::TakenOver);
         }
+        generation
     }
 
     // Operators, handlers, time

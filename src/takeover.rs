@@ -46,7 +46,7 @@ where
     let Some(runtime) = resumed.stream().runtime.clone() else {
         return ResponseFuture::boxed(Box::pin(async move {
             match adopt(call, claim, &handle).await {
-                Ok(body) => {
+                Ok((body, _)) => {
                     resumed.stream().place(body);
                     Ok(resumed.response())
                 }
@@ -58,9 +58,9 @@ where
     runtime.spawn(async move {
         let stream = Arc::clone(&claim.0);
         match adopt(call, claim, &handle).await {
-            Ok(body) => {
+            Ok((body, generation)) => {
                 let _ = decided.send(None);
-                driver::drive(stream, body).await;
+                driver::drive(stream, body, generation).await;
             }
             Err(other) => {
                 let _ = decided.send(Some(other));
@@ -81,22 +81,23 @@ where
 }
 
 /// Calls, and begins the next generation if the answer is an event stream; else gives the answer back.
+/// A handler that opted out gets its answer passed on, too.
 async fn adopt<F, B, E>(
     call: F,
     claim: Claim,
     handle: &StreamHandle,
-) -> Result<driver::InnerBody, Result<Response<B>, E>>
+) -> Result<(driver::InnerBody, u32), Result<Response<B>, E>>
 where
     F: Future<Output = Result<Response<B>, E>>,
     B: Body + Send + 'static,
     B::Error: Into<BoxError>,
 {
     match call.await {
-        Ok(response) if answer::is_event_stream(&response) => {
+        Ok(response) if answer::is_event_stream(&response) && !handle.is_opted_out() => {
             let body = driver::erase(response.into_body());
-            claim.0.adopt(claim.1);
+            let generation = claim.0.adopt(claim.1);
             handle.bind(&claim.0);
-            Ok(body)
+            Ok((body, generation))
         }
         other => Err(other),
     }

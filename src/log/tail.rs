@@ -79,6 +79,11 @@ impl Tail {
         follower.0 < self.first
     }
 
+    /// Whether the last piece that waits ends inside a frame.
+    pub(crate) fn is_within_frame(&self) -> bool {
+        self.pieces.back().is_some_and(|piece| piece.within_frame)
+    }
+
     /// Bytes that wait for somebody.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes

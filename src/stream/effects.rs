@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::task::Waker;
 
+use tokio::sync::watch;
+
 use super::Stream;
 use crate::driver::{self, InnerBody};
 use crate::observer::Observation;
@@ -12,7 +14,10 @@ use crate::observer::Observation;
 pub(crate) struct Effects {
     pub(super) wakers: Vec<Waker>,
     pub(super) dropped: Option<InnerBody>,
-    pub(super) spawned: Option<InnerBody>,
+    /// With its generation.
+    pub(super) spawned: Option<(InnerBody, u32)>,
+    /// Who waits for a takeover is woken when this is dropped.
+    pub(super) decided: Option<watch::Sender<()>>,
     pub(super) observations: Vec<Observation>,
 }
 
@@ -32,13 +37,15 @@ impl Effects {
             && self.observations.is_empty()
             && self.dropped.is_none()
             && self.spawned.is_none()
+            && self.decided.is_none()
     }
 
     fn apply_all(&mut self, stream: &Arc<Stream>) {
-        if let Some(body) = self.spawned.take() {
-            driver::spawn(stream, body);
+        if let Some((body, generation)) = self.spawned.take() {
+            driver::spawn(stream, body, generation);
         }
         self.wakers.drain(..).for_each(Waker::wake);
+        drop(self.decided.take());
         drop(self.dropped.take());
         for observation in self.observations.drain(..) {
             stream.config.observer.tell(observation);

@@ -5,6 +5,7 @@ use std::task::Waker;
 
 use bytes::Bytes;
 use http::HeaderMap;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::effects::Effects;
@@ -53,8 +54,8 @@ enum Producer {
     Lent { to_task: bool },
     /// A task does.
     Task,
-    /// The inner service is being called for the next one; these wait to hear how that ends.
-    Claimed(Vec<Waker>),
+    /// The inner service is being called for the next one. Dropped once that is decided, for those who wait for it.
+    Claimed(watch::Sender<()>),
 }
 
 /// Whether the inner body goes on.
@@ -126,6 +127,15 @@ pub(crate) struct Start {
     /// The generation up to which the client knows of gaps.
     pub(crate) told: u32,
     pub(crate) retry_due: bool,
+}
+
+impl Producer {
+    fn into_decided(self) -> Option<watch::Sender<()>> {
+        match self {
+            Self::Claimed(decided) => Some(decided),
+            _ => None,
+        }
+    }
 }
 
 impl State {
@@ -254,16 +264,13 @@ impl State {
 
     /// Drops the inner body before it has ended.
     fn release(&mut self, fx: &mut Effects) {
-        if let Producer::Inline(body) = std::mem::replace(&mut self.producer, Producer::None) {
-            fx.dropped = Some(body);
-        }
         self.end(Ending::Aborted(None), fx);
     }
 
     /// A task drives from now on.
     fn move_to_task(&mut self, fx: &mut Effects) {
         match std::mem::replace(&mut self.producer, Producer::Task) {
-            Producer::Inline(body) => fx.spawned = Some(body),
+            Producer::Inline(body) => fx.spawned = Some((body, self.log.generation())),
             Producer::Lent { .. } => self.producer = Producer::Lent { to_task: true },
             other => self.producer = other,
         }
@@ -461,9 +468,12 @@ impl State {
 
     // The inner body
 
-    /// Puts the inner body where its readers drive it.
-    pub(super) fn place(&mut self, body: InnerBody) {
-        self.producer = Producer::Inline(body);
+    /// Puts the inner body where its readers drive it, unless the stream was purged meanwhile.
+    pub(super) fn place(&mut self, body: InnerBody, fx: &mut Effects) {
+        match self.phase {
+            Phase::Live => self.producer = Producer::Inline(body),
+            _ => fx.dropped = Some(body),
+        }
     }
 
     /// A task has the inner body from the start.
@@ -508,7 +518,7 @@ impl State {
             Producer::Lent { to_task: false } => self.producer = Producer::Inline(body),
             Producer::Lent { to_task: true } => {
                 self.producer = Producer::Task;
-                fx.spawned = Some(body);
+                fx.spawned = Some((body, self.log.generation()));
             }
             _ => fx.dropped = Some(body),
         }
@@ -578,15 +588,22 @@ impl State {
         followers.peek().is_some() && !followers.any(|follower| tail.is_at_end(follower))
     }
 
-    /// What the task that drives is to do now.
+    /// Whether a task drives the inner body of `generation`. If not, that was let go of.
+    pub(super) fn is_driven_by(&self, generation: u32) -> bool {
+        matches!((&self.phase, &self.producer), (Phase::Live, Producer::Task))
+            && self.log.generation() == generation
+    }
+
+    /// What the task that drives the inner body of `generation` is to do now.
     pub(super) fn drive(
         &mut self,
+        generation: u32,
         stream: &Stream,
         waker: &Waker,
         now: Instant,
         fx: &mut Effects,
     ) -> Drive {
-        if !matches!((&self.phase, &self.producer), (Phase::Live, Producer::Task)) {
+        if !self.is_driven_by(generation) {
             return Drive::Stop;
         }
         if self.lingering.as_ref().is_some_and(|lingering| lingering.until <= now) {
@@ -635,7 +652,10 @@ impl State {
         }
         self.log.end_producer();
         self.rest = Bytes::new();
-        self.producer = Producer::None;
+        match std::mem::replace(&mut self.producer, Producer::None) {
+            Producer::Inline(body) => fx.dropped = Some(body),
+            other => fx.decided = other.into_decided(),
+        }
         self.ended_at = Some(Instant::now());
         self.phase = match ending {
             Ending::Finished(trailers) => Phase::Finished(trailers),
@@ -655,7 +675,7 @@ impl State {
         if free {
             self.phase = Phase::Live;
             self.ended_at = None;
-            self.producer = Producer::Claimed(Vec::new());
+            self.producer = Producer::Claimed(watch::channel(()).0);
         }
         free
     }
@@ -665,36 +685,42 @@ impl State {
         matches!(self.producer, Producer::Claimed(_))
     }
 
-    /// Whether a takeover is claimed; if so, `waker` is woken when that is decided.
-    pub(super) fn is_claimed(&mut self, waker: &Waker) -> bool {
-        match &mut self.producer {
-            Producer::Claimed(waiting) => {
-                waiting.retain(|other| !other.will_wake(waker));
-                waiting.push(waker.clone());
-                true
-            }
-            _ => false,
+    /// What closes when it is decided how the takeover goes that is claimed.
+    pub(super) fn decision(&self) -> Option<watch::Receiver<()>> {
+        match &self.producer {
+            Producer::Claimed(decided) => Some(decided.subscribe()),
+            _ => None,
         }
     }
 
     /// The claim led to nothing. Does nothing if it was decided before.
     pub(super) fn release_claim(&mut self, fx: &mut Effects) {
-        if let Producer::Claimed(waiting) = &mut self.producer {
-            fx.wakers.append(waiting);
+        if self.is_undecided() {
             self.end(Ending::Aborted(None), fx);
         }
     }
 
     /// The claim led to a new inner body, which the caller places or drives in a task.
-    pub(super) fn adopted(&mut self, fx: &mut Effects) -> bool {
-        let Producer::Claimed(waiting) = std::mem::replace(&mut self.producer, Producer::Task)
-        else {
-            self.producer = Producer::None;
-            return false;
-        };
-        fx.wakers.extend(waiting);
+    pub(super) fn adopted(&mut self, fx: &mut Effects) {
+        fx.decided = std::mem::replace(&mut self.producer, Producer::Task).into_decided();
         self.readers.wake_all(&mut fx.wakers);
-        true
+    }
+
+    /// Ends the readers that cannot go on with the next inner body: those that got a part of a frame whose rest never
+    /// comes, and, where the stream goes back to the event `rewound_to`, those that are not there.
+    pub(super) fn leave_behind(&mut self, rewound_to: Option<u64>) {
+        let tail = self.log.tail();
+        for reader in self.readers.iter_mut() {
+            let is_following = reader.follower.is_some();
+            let has_more = reader.follower.is_some_and(|follower| !tail.is_at_end(follower));
+            let is_in_frame = reader.within_frame || has_more && tail.is_within_frame();
+            let is_there = |next| reader.cursor.next == next && !is_following;
+            if is_in_frame || !rewound_to.is_none_or(is_there) {
+                let how = Close::Broken(ResumeErrorKind::ProducerLost, None);
+                reader.within_frame = false;
+                reader.close = Some(Box::new(Closing { how, after: 0 }));
+            }
+        }
     }
 
     /// The claimant and all others left before the new inner body came.
@@ -805,9 +831,6 @@ impl State {
     /// Ends the stream and forgets all of it.
     pub(super) fn purge(&mut self, fx: &mut Effects) {
         self.end(Ending::Aborted(None), fx);
-        if let Producer::Inline(body) = std::mem::replace(&mut self.producer, Producer::None) {
-            fx.dropped = Some(body);
-        }
         self.phase = Phase::Purged;
         self.log.clear(Instant::now());
         self.readers.wake_all(&mut fx.wakers);
