@@ -370,11 +370,15 @@ impl Case {
         let before = self.clients[who].held.clone();
         self.close(who, usize::MAX);
         let held = self.clients[who].held.clone();
-        // It has got no ID where nothing was said.
-        let stays = held.last_event_id == before.last_event_id
-            && before.at.is_none_or(|at| at.token != start.token);
-        let held = if stays { Held::default() } else { held };
-        Check::waiting(&mut self.streams, self.bounds, held, start);
+        let is_of_stream = |held: &Held| held.at.as_ref().is_some_and(|at| at.token == token);
+        if is_of_stream(&held) {
+            let at = held.at.clone().unwrap();
+            Check::waiting(&mut self.streams, self.bounds, held, at);
+        } else {
+            // It has got no ID, for nothing was said.
+            assert_eq!(held.last_event_id, before.last_event_id);
+            Check::waiting(&mut self.streams, self.bounds, Held::default(), start);
+        }
     }
 
     /// When everybody has left and the time is over, nothing is left.

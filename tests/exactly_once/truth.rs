@@ -142,16 +142,16 @@ impl Stream {
         Rc::clone(&generation.parsed.1)
     }
 
-    /// The newest event that was said: of the last universe, the largest number.
+    /// The newest event that the last call has said. What an earlier one said may never have been taken up: then it was
+    /// held back until nobody drove the stream any more.
     pub(crate) fn newest(&mut self) -> Option<Tag> {
-        let all: Vec<Tag> = (1..=self.generation())
-            .flat_map(|generation| {
-                let spoken = self.spoken(generation);
-                spoken.iter().map(|event| tag(&event.data)).collect::<Vec<_>>()
-            })
-            .collect();
-        let universe = all.last()?.0;
-        all.into_iter().filter(|tag| tag.0 == universe).max()
+        self.spoken(self.generation()).iter().map(|event| tag(&event.data)).max()
+    }
+
+    /// The largest offset that any client saw.
+    pub(crate) fn last_seen(&self) -> u64 {
+        let seen = self.generations.iter().filter_map(|generation| generation.seen);
+        seen.map(|(_, last)| last).max().unwrap_or_default()
     }
 
     /// At most so many events can have offsets by now.
