@@ -60,6 +60,8 @@ pub(crate) struct Log {
     skipped: u64,
     oversized: bool,
     oversize: Option<Box<Oversize>>,
+    /// Whether the last producer ended within such a frame.
+    ended_within: bool,
     seam: Option<Box<Seam>>,
 }
 
@@ -69,6 +71,8 @@ pub(crate) struct Generation {
     pub(crate) first: u64,
     /// Why events may be missing before its first one.
     pub(crate) gap: Option<GapReason>,
+    /// Whether the frame before it was being passed on when its producer ended: its rest never comes.
+    after_half_a_frame: bool,
 }
 
 /// A frame that is too large to hold: it is passed on as it comes.
@@ -112,6 +116,7 @@ impl Log {
             skipped: 0,
             oversized: false,
             oversize: None,
+            ended_within: false,
             seam: None,
         }
     }
@@ -491,7 +496,11 @@ impl Log {
     ) {
         self.end_producer();
         self.history.seal(now);
-        self.later.push(Generation { first: self.history.next(), gap: None });
+        self.later.push(Generation {
+            first: self.history.next(),
+            gap: None,
+            after_half_a_frame: std::mem::take(&mut self.ended_within),
+        });
         self.id_line = id_line;
         if let Some(reason) = gap {
             self.tell_gap(reason);
@@ -510,7 +519,15 @@ impl Log {
             inner.end_event();
         }
         self.seam = None;
-        self.oversize = None;
+        self.ended_within |= self.oversize.take().is_some();
+    }
+
+    /// Whether the rest of the frame before the event `next` never comes, and others go on after it.
+    #[cold]
+    pub(crate) fn is_after_half_a_frame(&self, next: u64) -> bool {
+        let after =
+            |generation: &Generation| generation.after_half_a_frame && generation.first == next;
+        self.later.iter().any(after)
     }
 
     /// The reason to tell a reader that stands before `next` and was told of all generations up to `told`, with the

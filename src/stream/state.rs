@@ -305,6 +305,9 @@ impl State {
             {
                 return reader.close.map(|close| Step::Close(close.how));
             }
+            if reader.within_frame && self.log.is_after_half_a_frame(reader.cursor.next) {
+                return Some(fail(ResumeErrorKind::ProducerLost));
+            }
             if let Some((generation, reason)) = self.log.untold(reader.told, reader.cursor.next) {
                 reader.told = generation;
                 return Some(self.generation_gap(key, generation, reason));
