@@ -113,6 +113,11 @@ impl Stream {
         self.call(self.generation())
     }
 
+    /// Whether clients with this method join it: a `GET` may resume what a `POST` began.
+    pub(crate) fn is_for(&self, post: bool) -> bool {
+        self.post || !post
+    }
+
     /// Whether a client with this method is told that the rest is lost, rather than the inner service called.
     pub(crate) fn ends_with_loss(&self, post: bool) -> bool {
         post || self.post
