@@ -524,7 +524,7 @@ impl Log {
 
     /// Whether the rest of the frame before the event `next` never comes, and others go on after it.
     #[cold]
-    pub(crate) fn is_after_half_a_frame(&self, next: u64) -> bool {
+    pub(crate) fn is_cut_off_before(&self, next: u64) -> bool {
         let after =
             |generation: &Generation| generation.after_half_a_frame && generation.first == next;
         self.later.iter().any(after)

@@ -305,10 +305,14 @@ impl State {
             {
                 return reader.close.map(|close| Step::Close(close.how));
             }
-            if reader.within_frame && self.log.is_after_half_a_frame(reader.cursor.next) {
-                return Some(fail(ResumeErrorKind::ProducerLost));
-            }
-            if let Some((generation, reason)) = self.log.untold(reader.told, reader.cursor.next) {
+            if reader.within_frame {
+                // Nothing may come between the pieces of a frame.
+                if self.log.is_cut_off_before(reader.cursor.next) {
+                    return Some(fail(ResumeErrorKind::ProducerLost));
+                }
+            } else if let Some((generation, reason)) =
+                self.log.untold(reader.told, reader.cursor.next)
+            {
                 reader.told = generation;
                 return Some(self.generation_gap(key, generation, reason));
             }
