@@ -191,6 +191,7 @@ impl Case {
         if self.tell {
             let received = connection.received.escape_ascii();
             println!("client {who} kept {kept} of {received} end {:?}", connection.end);
+            println!("  of {}", self.streams[&connection.start.token].in_short());
         }
         let post = client.post;
         let held =

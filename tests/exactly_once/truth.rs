@@ -169,6 +169,12 @@ impl Stream {
         self.generations.iter().map(|generation| lock(&generation.call).said.len()).sum()
     }
 
+    /// What the inner service said, one generation after the other.
+    pub(crate) fn in_short(&self) -> String {
+        let said = |generation: &Generation| lock(&generation.call).said.escape_ascii().to_string();
+        self.generations.iter().map(said).collect::<Vec<_>>().join("\n  || ")
+    }
+
     pub(crate) fn born(&self) -> Instant {
         lock(self.call(1)).called_at
     }
