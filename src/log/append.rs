@@ -186,6 +186,9 @@ impl Log {
             self.history.skip();
             return;
         }
+        if self.inner.is_some() {
+            self.history.keep_dropped();
+        }
         self.history.trim(&rules.retention, room.floor());
         self.digest(rules, keys);
     }
@@ -194,9 +197,6 @@ impl Log {
     #[inline]
     pub(super) fn digest(&mut self, rules: &Rules, keys: &Keys) {
         let Some(inner) = &mut self.inner else { return };
-        if !self.history.keeps_dropped() {
-            self.history.keep_dropped();
-        }
         if self.history.has_dropped() {
             let (first, retained) =
                 (self.history.first(), self.history.next() - self.history.first());

@@ -78,7 +78,7 @@ struct Generation {
 pub(crate) struct Stream {
     generations: Vec<Generation>,
     /// Whether the inner service is never called again for it.
-    post: bool,
+    pub(crate) post: bool,
     pub(crate) purged: bool,
     /// The largest offset that was sent to any client.
     pub(crate) sent: u64,
@@ -111,6 +111,11 @@ impl Stream {
 
     pub(crate) fn last_call(&self) -> &Arc<Mutex<Call>> {
         self.call(self.generation())
+    }
+
+    /// Whether clients with this method join it: a `GET` may resume what a `POST` began.
+    pub(crate) fn is_for(&self, post: bool) -> bool {
+        self.post || !post
     }
 
     /// Whether a client with this method is told that the rest is lost, rather than the inner service called.
@@ -162,6 +167,12 @@ impl Stream {
 
     pub(crate) fn bytes_said(&self) -> usize {
         self.generations.iter().map(|generation| lock(&generation.call).said.len()).sum()
+    }
+
+    /// What the inner service said, one generation after the other.
+    pub(crate) fn in_short(&self) -> String {
+        let said = |generation: &Generation| lock(&generation.call).said.escape_ascii().to_string();
+        self.generations.iter().map(said).collect::<Vec<_>>().join("\n  || ")
     }
 
     pub(crate) fn born(&self) -> Instant {

@@ -116,7 +116,10 @@ impl State {
             if let Some(close) = reader.due_close() {
                 return Some(Step::Close(close));
             }
-            if let Some((generation, reason)) = self.log.untold(reader.told, reader.cursor.next) {
+            // Nothing may come between the pieces of a frame.
+            let next = reader.cursor.next;
+            let untold = || self.log.untold(reader.told, next);
+            if let Some((generation, reason)) = (!reader.within_frame).then(untold).flatten() {
                 reader.told = generation;
                 return Some(self.generation_gap(key, generation, reason));
             }

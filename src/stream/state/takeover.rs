@@ -54,7 +54,7 @@ impl State {
         for reader in self.readers.iter_mut() {
             let is_following = reader.follower.is_some();
             let has_more = reader.follower.is_some_and(|follower| !tail.is_at_end(follower));
-            let is_in_frame = reader.within_frame || has_more && tail.is_within_frame();
+            let is_in_frame = if has_more { tail.is_within_frame() } else { reader.within_frame };
             let is_there = |next| reader.cursor.next == next && !is_following;
             if is_in_frame || !rewound_to.is_none_or(is_there) {
                 let how = Close::Broken(ResumeErrorKind::ProducerLost, None);
