@@ -159,10 +159,6 @@ impl History {
         self.keeps_dropped = true;
     }
 
-    pub(crate) fn keeps_dropped(&self) -> bool {
-        self.keeps_dropped
-    }
-
     pub(crate) fn has_dropped(&self) -> bool {
         !self.dropped_blocks.is_empty()
     }
