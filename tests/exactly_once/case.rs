@@ -226,7 +226,7 @@ impl Case {
             }
         }
         let token = self.clients[who].held.at.as_ref().map(|at| at.token.clone());
-        let universe = token.and_then(|token| self.universe(&token));
+        let universes = token.map(|token| self.universes(&token)).unwrap_or_default();
         let client = &self.clients[who];
         let method = if client.post { Method::POST } else { Method::GET };
         let mut request = Request::builder().method(method).uri("/events");
@@ -235,7 +235,7 @@ impl Case {
         }
         let calls = {
             let mut inner = lock(&self.scripted.0);
-            inner.asked_from = universe;
+            inner.asked_from = universes;
             inner.calls.len()
         };
         let response = self.app.call(request.body(()).unwrap()).await.unwrap();
@@ -256,14 +256,20 @@ impl Case {
         }
     }
 
-    /// The universe that the newest events of a stream are of, and the first number of it that the stream has.
-    fn universe(&mut self, token: &str) -> Option<(Universe, usize)> {
-        let stream = self.streams.get_mut(token)?;
-        let newest = (1..=stream.generation()).rev().find(|at| !stream.spoken(*at).is_empty());
-        let universe = lock(stream.call(newest.unwrap_or(1))).universe;
-        let of_it = (1..=stream.generation()).map(|generation| lock(stream.call(generation)));
-        let first = of_it.filter(|call| call.universe == universe).map(|call| call.first).min();
-        Some((universe, first?))
+    /// The universes that events of a stream are of, each with the first number that the stream has of it.
+    fn universes(&mut self, token: &str) -> Vec<(Universe, usize)> {
+        let Some(stream) = self.streams.get_mut(token) else { return Vec::new() };
+        let mut universes: Vec<(Universe, usize)> = Vec::new();
+        for generation in 1..=stream.generation() {
+            if generation > 1 && stream.spoken(generation).is_empty() {
+                continue;
+            }
+            let call = lock(stream.call(generation));
+            let before = universes.iter().find(|(universe, _)| *universe == call.universe);
+            let first = before.map_or(call.first, |(_, first)| call.first.min(*first));
+            universes.push((call.universe, first));
+        }
+        universes
     }
 
     fn opened(

@@ -100,8 +100,8 @@ pub(crate) struct Inner {
     pub(crate) calls: Vec<Arc<Mutex<Call>>>,
     universes: usize,
     retry: u64,
-    /// The universe that the asking client's stream is in, and the first number of it that the stream has.
-    pub(crate) asked_from: Option<(Universe, usize)>,
+    /// The universes that the asking client's stream was in, each with the first number that the stream has of it.
+    pub(crate) asked_from: Vec<(Universe, usize)>,
     /// Whether new calls may say all at once.
     pub(crate) unbounded: bool,
 }
@@ -121,7 +121,7 @@ impl Scripted {
             calls: Vec::new(),
             universes: 0,
             retry: 1_000,
-            asked_from: None,
+            asked_from: Vec::new(),
             unbounded: false,
         })))
     }
@@ -183,9 +183,8 @@ impl Inner {
         let mut parts = text.split('-').map(str::parse::<usize>);
         let series = parts.next().unwrap().unwrap();
         let number = parts.next().unwrap().unwrap();
-        let (asked, first) =
-            self.asked_from.expect("only a known client has an ID of the inner service");
-        assert_eq!(asked.series, series, "the inner service was sent the ID of another stream");
+        let known = self.asked_from.iter().rfind(|(universe, _)| universe.series == series);
+        let (asked, first) = *known.expect("the inner service was sent the ID of another stream");
         let habits = [Habit::GoesOn, Habit::Resends, Habit::Restarts];
         let habit = match self.service.habit {
             Habit::Varies => *self.random.pick(&habits),
