@@ -36,6 +36,8 @@ const MOST_AT_ONCE: usize = 64 * 1024;
 const LONGEST_ID_LINES: usize = 16 * 1024;
 /// An output buffer that one large frame has blown up beyond this is given back.
 const LARGEST_IDLE_OUT: usize = 32 * 1024;
+/// How many generations a stream knows positions of, beside its first.
+const MOST_GENERATIONS: usize = 1024;
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -52,8 +54,10 @@ pub(crate) struct Log {
     inner: Option<Box<InnerIds>>,
     history: History,
     tail: Tail,
-    /// The second and later generations.
+    /// The second and later generations, but for those that are forgotten; one for all that begin at the same event.
     later: Vec<Generation>,
+    /// The last one of those: their positions are unknown.
+    forgotten: u32,
     /// The last reconnection time that the inner service set, in milliseconds.
     retry: Option<u64>,
     /// The newest generation that begins with a gap, 0 if none: readers compare it with what they were told.
@@ -66,10 +70,12 @@ pub(crate) struct Log {
 
 /// Where a generation begins.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Generation {
-    pub(crate) first: u64,
-    /// Why events may be missing before its first one.
-    pub(crate) gap: Option<GapReason>,
+struct Generation {
+    /// Its number; of several that begin at the same event, the last one's.
+    number: u32,
+    first: u64,
+    /// Why events may be missing before its first one, and from which of them on.
+    gap: Option<(u32, GapReason)>,
 }
 
 /// A frame that is too large to hold: it is passed on as it comes.
@@ -107,6 +113,7 @@ impl Log {
             history: History::starting_at(1),
             tail: Tail::default(),
             later: Vec::new(),
+            forgotten: 0,
             retry: None,
             last_gap: 0,
             skipped: 0,
@@ -119,7 +126,7 @@ impl Log {
     /// The running generation.
     #[inline]
     pub(crate) fn generation(&self) -> u32 {
-        self.later.len() as u32 + 1
+        self.later.last().map_or(1, |generation| generation.number)
     }
 
     /// The first offset of `generation`, if it has begun.
@@ -127,14 +134,19 @@ impl Log {
         match generation {
             0 => None,
             1 => Some(1),
-            _ => self.later.get(generation as usize - 2).map(|generation| generation.first),
+            _ if generation <= self.forgotten => None,
+            _ => self.after(generation - 1).first().map(|generation| generation.first),
         }
+    }
+
+    /// The generations after `generation`.
+    fn after(&self, generation: u32) -> &[Generation] {
+        &self.later[self.later.partition_point(|known| known.number <= generation)..]
     }
 
     /// The lowest first offset of the generations after `generation`, if there are any.
     pub(crate) fn first_after(&self, generation: u32) -> Option<u64> {
-        let later = self.later.get(generation.saturating_sub(1) as usize..)?;
-        later.iter().map(|generation| generation.first).min()
+        self.after(generation).iter().map(|generation| generation.first).min()
     }
 
     /// The offset of the last event; 0 if there was none.
@@ -195,8 +207,8 @@ impl Log {
     /// The generation that the event at `offset` belongs to.
     pub(crate) fn generation_of(&self, offset: u64) -> u32 {
         // Where payload is not kept, a later generation may begin before an earlier one.
-        let later = self.later.iter().rposition(|generation| generation.first <= offset);
-        later.map_or(1, |index| index as u32 + 2)
+        let known = self.later.iter().rfind(|generation| generation.first <= offset);
+        known.map_or(1, |generation| generation.number)
     }
 
     /// Whether a frame is being passed on that is too large to hold.
@@ -212,6 +224,7 @@ impl Log {
             + self.out_bytes
             + self.tail.bytes()
             + self.tail.heap_bytes()
+            + self.later.capacity() * size_of::<Generation>()
             + inner
     }
 
@@ -276,6 +289,7 @@ impl Log {
             return;
         }
         self.out.extend_from_slice(rest);
+        self.out_bytes = self.out_bytes.max(self.out.capacity());
         if self.scanner.unfinished() > rules.frame_limit {
             self.begin_oversize(self.scanner.lead(), now());
         }
@@ -442,6 +456,7 @@ impl Log {
                 (self.history.first(), self.history.next() - self.history.first());
             inner.digest(self.history.take_dropped(), first, retained, &self.id_line, rules, keys);
         }
+        inner.forget_long(self.history.first(), rules.retention.bytes);
     }
 
     /// Whether the event at the end of `out` was sent in an earlier generation.
@@ -464,8 +479,8 @@ impl Log {
 
     fn tell_gap(&mut self, reason: GapReason) {
         if let Some(generation) = self.later.last_mut() {
-            generation.gap = Some(reason);
-            self.last_gap = self.generation();
+            generation.gap = Some((generation.number, reason));
+            self.last_gap = generation.number;
         }
     }
 
@@ -501,12 +516,34 @@ impl Log {
     ) {
         self.end_producer();
         self.history.seal(now);
-        self.later.push(Generation { first: self.history.next(), gap: None });
+        let (number, first) = (self.generation() + 1, self.history.next());
+        match self.later.last_mut() {
+            Some(last) if last.first == first => last.number = number,
+            _ => self.remember(Generation { number, first, gap: None }),
+        }
         self.id_line = id_line;
         if let Some(reason) = gap {
             self.tell_gap(reason);
         }
         self.seam = seam.map(Box::new);
+    }
+
+    #[cold]
+    fn remember(&mut self, generation: Generation) {
+        if self.later.len() == MOST_GENERATIONS {
+            self.forget_generation();
+        }
+        self.later.push(generation);
+    }
+
+    /// Forgets the oldest generation: what is to be told at its beginning is told at that of the next one.
+    fn forget_generation(&mut self) {
+        let oldest = self.later.remove(0);
+        self.forgotten = oldest.number;
+        if let Some(next) = self.later.first_mut() {
+            next.first = next.first.min(oldest.first);
+            next.gap = next.gap.or(oldest.gap);
+        }
     }
 
     /// The inner body has ended: what is unfinished is never dispatched, and so never sent.
@@ -530,11 +567,8 @@ impl Log {
         if told >= self.last_gap {
             return None;
         }
-        let numbered = self.later.iter().zip(2_u32..);
-        numbered
-            .filter(|(generation, number)| *number > told && generation.first <= next)
-            .filter_map(|(generation, number)| Some((number, generation.gap?)))
-            .last()
+        let begun = self.after(told).iter().filter(|generation| generation.first <= next);
+        begun.filter_map(|generation| generation.gap).rfind(|(number, _)| *number > told)
     }
 
     /// Reads history on from `cursor`; see [`History::read`].
@@ -561,13 +595,24 @@ impl Log {
     }
 
     /// Gives up the oldest block that nobody has still to read; returns whether there was one.
-    pub(crate) fn drop_oldest(&mut self, protected: u64, now: Instant) -> bool {
-        self.history.drop_oldest(protected, now)
+    pub(crate) fn drop_oldest(
+        &mut self,
+        rules: &Rules,
+        keys: &Keys,
+        protected: u64,
+        now: Instant,
+    ) -> bool {
+        let dropped = self.history.drop_oldest(protected, now);
+        self.digest(rules, keys);
+        dropped
     }
 
-    /// Gives up all events.
+    /// Gives up all events, and all that is known of them.
     pub(crate) fn clear(&mut self, now: Instant) {
         self.history.clear(now);
+        if let Some(inner) = &mut self.inner {
+            **inner = InnerIds::called_with(inner.current());
+        }
     }
 
     /// What a new inner response may resend, if the inner service gives IDs.

@@ -18,8 +18,8 @@ use crate::cors;
 use crate::error::BoxError;
 use crate::future::ResponseFuture;
 use crate::handle::StreamId;
-use crate::layer::Shared;
 use crate::observer::Observation;
+use crate::registry::Shared;
 use crate::resume::event_id::EventId;
 use crate::resume::plan::Plan;
 use crate::resume::position::Position;
@@ -218,7 +218,7 @@ impl<S> SseResume<S> {
     }
 
     fn wrap(&self, parts: &mut Parts, binding: Binding) -> Wrap {
-        let mut wrap = Wrap::of(parts, binding, &self.config, &self.shared.registry);
+        let mut wrap = Wrap::of(parts, binding, &self.config, &self.shared);
         wrap.is_shared = Binding::shared(parts, &self.config, &self.shared.registry.keys).is_some();
         wrap
     }

@@ -16,7 +16,7 @@ use crate::error::BoxError;
 use crate::handle::StreamHandle;
 use crate::jitter::jitter;
 use crate::observer::Observation;
-use crate::registry::Registry;
+use crate::registry::{Registry, Shared};
 use crate::resume::Gap;
 use crate::resume::event_id::Token;
 use crate::resume::position::Position;
@@ -30,6 +30,8 @@ pub(crate) type Driven = (Arc<Stream>, InnerBody);
 pub(crate) struct Wrap {
     pub(crate) config: Arc<Config>,
     pub(crate) registry: Arc<Registry>,
+    /// Held until the stream is there: who lets go of the layer last forgets all streams.
+    _layer: Arc<Shared>,
     pub(crate) binding: Binding,
     /// Whether others may join the stream.
     pub(crate) is_shared: bool,
@@ -49,13 +51,14 @@ impl Wrap {
         parts: &mut Parts,
         binding: Binding,
         config: &Arc<Config>,
-        registry: &Arc<Registry>,
+        layer: &Arc<Shared>,
     ) -> Self {
         let handle = StreamHandle::new();
         parts.extensions.insert(handle.clone());
         Self {
             config: Arc::clone(config),
-            registry: Arc::clone(registry),
+            registry: Arc::clone(&layer.registry),
+            _layer: Arc::clone(layer),
             binding,
             is_shared: false,
             repeatable: parts.method == http::Method::GET,

@@ -207,6 +207,7 @@ impl History {
     pub(crate) fn skip(&mut self) {
         self.next += 1;
         self.floor = self.next;
+        self.holes.clear();
     }
 
     /// Where none are kept: the event that is appended next is `next` again.
@@ -319,6 +320,7 @@ impl History {
         self.seal(now);
         self.raise_floor(self.next, GapReason::Evicted);
         self.holes.clear();
+        self.dropped_blocks.clear();
     }
 
     #[inline]
@@ -341,6 +343,7 @@ impl History {
             let open = std::mem::take(&mut self.open);
             self.open_since = None;
             self.dropped += 1;
+            self.front = Walk::default();
             if self.keeps_dropped {
                 self.dropped_blocks.push((self.open_first, open.into()));
             }

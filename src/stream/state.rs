@@ -213,6 +213,8 @@ impl State {
             fx.observations.push(Observation::LingerEnded { resumed: true });
             fx.wakers.extend(self.driver.take());
         }
+        // It may be ahead of those for whom the inner body is held back.
+        fx.wakers.extend(self.unpause());
         self.readers.insert(reader)
     }
 
@@ -644,6 +646,7 @@ impl State {
             other => fx.decided = other.into_decided(),
         }
         self.ended_at = Some(Instant::now());
+        fx.wakers.extend(self.driver.take());
         self.phase = match ending {
             Ending::Finished(trailers) => Phase::Finished(trailers),
             Ending::Aborted(error) => Phase::Aborted(error.map(Arc::new)),
@@ -788,7 +791,8 @@ impl State {
     /// Gives up the oldest events that nobody has still to read. Returns whether there were any.
     pub(super) fn give_up_oldest(&mut self, stream: &Stream) -> bool {
         let protected = self.protected(stream);
-        self.log.drop_oldest(protected, Instant::now())
+        let (rules, keys) = (&stream.config.rules, &stream.registry.keys);
+        self.log.drop_oldest(rules, keys, protected, Instant::now())
     }
 
     /// In which order streams are evicted.
@@ -821,7 +825,6 @@ impl State {
         self.phase = Phase::Purged;
         self.log.clear(Instant::now());
         self.readers.wake_all(&mut fx.wakers);
-        fx.wakers.extend(self.driver.take());
     }
 }
 
