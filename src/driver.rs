@@ -142,7 +142,7 @@ pub(crate) fn drive(
         let mut timer = None;
         let mut fx = Effects::default();
         poll_fn(|cx| poll_drive(&mut task, &mut timer, &mut fx, cx)).await;
-        task.body = None;
+        drop(task.body.take());
     }
 }
 

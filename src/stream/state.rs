@@ -50,7 +50,7 @@ enum Producer {
     /// The readers do.
     Inline(InnerBody),
     /// A reader has taken it out to poll it. A task is to have it afterwards if a second reader came in between.
-    Lent { to_task: bool },
+    Lent { to: usize, to_task: bool },
     /// A task does.
     Task,
     /// The inner service is being called for the next one. Dropped once that is decided, for those who wait for it.
@@ -229,6 +229,10 @@ impl State {
         if let Some(follower) = reader.follower {
             self.log.tail().leave(follower);
         }
+        if matches!(self.producer, Producer::Lent { to, .. } if to == key) {
+            // Code of others, such as an observer, panicked while the reader had it: it does not come back.
+            self.release(fx);
+        }
         if !self.readers.is_empty() {
             // Where readers drive by themselves, the one that left may have been whom the inner body would wake.
             if matches!(self.producer, Producer::Inline(_)) {
@@ -272,7 +276,7 @@ impl State {
     fn move_to_task(&mut self, fx: &mut Effects) {
         match std::mem::replace(&mut self.producer, Producer::Task) {
             Producer::Inline(body) => fx.spawned = Some((body, self.log.generation())),
-            Producer::Lent { .. } => self.producer = Producer::Lent { to_task: true },
+            Producer::Lent { to, .. } => self.producer = Producer::Lent { to, to_task: true },
             other => self.producer = other,
         }
     }
@@ -281,7 +285,7 @@ impl State {
     /// follows from it; in all others [`turn`](Self::turn) tells.
     #[inline]
     pub(super) fn lend(&mut self, key: usize) -> Option<InnerBody> {
-        if self.rest.is_empty() && self.has_all(key) { self.take_inline() } else { None }
+        if self.rest.is_empty() && self.has_all(key) { self.take_inline(key) } else { None }
     }
 
     /// Takes the inner body back from a reader for which it had nothing, and lets that wait. As normal, and as
@@ -293,7 +297,7 @@ impl State {
         key: usize,
         waker: &Waker,
     ) -> Option<InnerBody> {
-        let stays = matches!(self.producer, Producer::Lent { to_task: false });
+        let stays = matches!(self.producer, Producer::Lent { to_task: false, .. });
         if !stays || !self.has_all(key) {
             return Some(body);
         }
@@ -313,11 +317,11 @@ impl State {
     }
 
     #[inline]
-    fn take_inline(&mut self) -> Option<InnerBody> {
+    fn take_inline(&mut self, key: usize) -> Option<InnerBody> {
         if !matches!(self.producer, Producer::Inline(_)) {
             return None;
         }
-        match std::mem::replace(&mut self.producer, Producer::Lent { to_task: false }) {
+        match std::mem::replace(&mut self.producer, Producer::Lent { to: key, to_task: false }) {
             Producer::Inline(body) => Some(body),
             _ => None,
         }
@@ -339,12 +343,19 @@ impl State {
                 }
                 return Turn::Step(step);
             }
-            if !self.rest.is_empty() && matches!(self.producer, Producer::Inline(_)) {
+            if matches!(self.producer, Producer::Inline(_)) {
+                if self.rest.is_empty() {
+                    return self.take_inline(key).map_or(Turn::Wait, Turn::Drive);
+                }
+                let left = self.rest.len();
                 self.take_rest(stream, fx);
-                continue;
-            }
-            if let Some(body) = self.take_inline() {
-                return Turn::Drive(body);
+                if self.rest.len() < left {
+                    if self.readers.len() > 1 {
+                        self.readers.wake_all(&mut fx.wakers);
+                    }
+                    continue;
+                }
+                // There is room once another reader has taken what waits for it, and so it takes the rest.
             }
             self.wait(key, waker);
             return Turn::Wait;
@@ -516,8 +527,8 @@ impl State {
     #[inline]
     fn put_back(&mut self, body: InnerBody, fx: &mut Effects) {
         match self.producer {
-            Producer::Lent { to_task: false } => self.producer = Producer::Inline(body),
-            Producer::Lent { to_task: true } => {
+            Producer::Lent { to_task: false, .. } => self.producer = Producer::Inline(body),
+            Producer::Lent { to_task: true, .. } => {
                 self.producer = Producer::Task;
                 fx.spawned = Some((body, self.log.generation()));
             }
