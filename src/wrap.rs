@@ -42,6 +42,8 @@ pub(crate) struct Wrap {
     pub(crate) answer: Answer,
     /// What the client is told first: set if it came back with an ID that is not known here.
     pub(crate) gap: Option<Gap>,
+    /// The same if it joins a stream that is there: then the inner service is not asked to go on from its ID.
+    pub(crate) gap_if_joined: Option<Gap>,
     pub(crate) handle: StreamHandle,
 }
 
@@ -66,6 +68,7 @@ impl Wrap {
             inner_id: ask::inner_id(&parts.headers),
             answer: Answer::Fresh,
             gap: None,
+            gap_if_joined: None,
             handle,
         }
     }
@@ -129,7 +132,11 @@ impl Wrap {
     }
 
     /// The response to a client that joins a stream which is there.
-    pub(crate) fn joined<B>(self, stream: &Arc<Stream>) -> Response<ResumeBody<B>> {
+    pub(crate) fn joined<B>(mut self, stream: &Arc<Stream>) -> Response<ResumeBody<B>> {
+        if self.gap_if_joined.is_some() {
+            self.gap = self.gap_if_joined;
+            self.answer = Answer::Gap;
+        }
         let start_at = self.config.share.as_ref().map_or(StartAt::Live, |share| share.start_at);
         let from = stream.start_of(start_at);
         let mut headers = HeaderMap::clone(&stream.origin.headers);
@@ -170,9 +177,7 @@ impl Wrap {
             reader.send_first(&priming(stream, from));
         }
         if let Some(gap) = &self.gap {
-            let gap = Gap { resumed: from.offset, ..*gap };
-            reader.send_first(&reader.gap_signal(&gap, from));
-            stream.observe(Observation::Gap { reason: gap.reason, missed: gap.missed });
+            reader.send_gap_first(gap, from);
         }
         reader
     }
