@@ -192,6 +192,13 @@ impl Reader {
         self.seen = true;
     }
 
+    /// Tells of a gap before anything else that follows.
+    pub(crate) fn send_gap_first(&mut self, gap: &Gap, from: Position) {
+        let gap = Gap { resumed: from.offset, ..*gap };
+        let signal = self.gap_signal(&gap, from);
+        self.send_first(&signal);
+    }
+
     /// Adds to what is sent first.
     pub(crate) fn send_first(&mut self, bytes: &[u8]) {
         let before = self.due.take().unwrap_or_default();

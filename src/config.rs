@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::request::Parts;
 use http::{HeaderName, Method};
 
+use crate::jitter::FOR_EVER;
 use crate::observer::Observer;
 use crate::resume::event_id::Marker;
 use crate::resume::{Gap, Retention};
@@ -203,7 +204,7 @@ impl Linger {
 
 impl From<Duration> for Linger {
     fn from(duration: Duration) -> Self {
-        Self((!duration.is_zero()).then_some(duration))
+        Self((!duration.is_zero()).then_some(duration.min(FOR_EVER)))
     }
 }
 

@@ -20,7 +20,7 @@ use crate::config::{
 use crate::handle::StreamId;
 use crate::observer::Observation;
 use crate::operator::LayerHandle;
-use crate::registry::Registry;
+use crate::registry::{Registry, Shared};
 use crate::resume::keys::Keys;
 use crate::resume::{Gap, Marker, Retention};
 use crate::service::SseResume;
@@ -44,18 +44,6 @@ use crate::sse::encode::{EventName, InvalidEventName};
 pub struct SseResumeLayer {
     config: Arc<Config>,
     shared: Arc<Shared>,
-}
-
-/// What all services of a layer share, and let go of together.
-pub(crate) struct Shared {
-    pub(crate) registry: Arc<Registry>,
-}
-
-impl Drop for Shared {
-    /// Nobody can come back any more.
-    fn drop(&mut self) {
-        self.registry.forget_all();
-    }
 }
 
 impl SseResumeLayer {

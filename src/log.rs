@@ -46,8 +46,10 @@ pub(crate) struct Log {
     inner: Option<Box<InnerIds>>,
     history: History,
     tail: Tail,
-    /// The second and later generations.
+    /// The second and later generations, but for those that are forgotten; one for all that begin at the same event.
     later: Vec<Generation>,
+    /// The last one of those: their positions are unknown.
+    forgotten: u32,
     /// The last reconnection time that the inner service set, in milliseconds.
     retry: Option<u64>,
     /// Whether that was set since the last call of [`Log::take_retry_news`].
@@ -87,6 +89,7 @@ impl Log {
             history: History::starting_at(1),
             tail: Tail::default(),
             later: Vec::new(),
+            forgotten: 0,
             retry: None,
             retry_is_new: false,
             last_gap: 0,
@@ -171,6 +174,7 @@ impl Log {
             + self.out_bytes
             + self.tail.bytes()
             + self.tail.heap_bytes()
+            + self.later.capacity() * size_of::<Generation>()
             + inner
     }
 
@@ -215,13 +219,24 @@ impl Log {
     }
 
     /// Gives up the oldest block that nobody has still to read; returns whether there was one.
-    pub(crate) fn drop_oldest(&mut self, protected: u64, now: Instant) -> bool {
-        self.history.drop_oldest(protected, now)
+    pub(crate) fn drop_oldest(
+        &mut self,
+        rules: &Rules,
+        keys: &Keys,
+        protected: u64,
+        now: Instant,
+    ) -> bool {
+        let dropped = self.history.drop_oldest(protected, now);
+        self.digest(rules, keys);
+        dropped
     }
 
-    /// Gives up all events.
+    /// Gives up all events, and all that is known of them.
     pub(crate) fn clear(&mut self, now: Instant) {
         self.history.clear(now);
+        if let Some(inner) = &mut self.inner {
+            **inner = InnerIds::called_with(inner.current());
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The streams of this instance: look-up, quotas, what they may hold together, and the sweeper that keeps time.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -29,8 +29,8 @@ pub(crate) struct Registry {
     pub(crate) keys: Keys,
     pub(crate) sharing: Sharing,
     streams: Mutex<Streams>,
-    /// Memory of all streams.
-    bytes: AtomicUsize,
+    /// Memory of all streams. What shrinks may be told before what has grown: it can be below zero for a moment.
+    bytes: AtomicIsize,
     lingering: Mutex<Lingering>,
     /// Whether clients are being sent away; then `left` tells of each one that goes.
     draining: AtomicBool,
@@ -39,6 +39,18 @@ pub(crate) struct Registry {
     relief: Mutex<()>,
     /// Headers that streams have in common are kept once.
     headers: Mutex<Arc<HeaderMap>>,
+}
+
+/// What all services of a layer share, and let go of together.
+pub(crate) struct Shared {
+    pub(crate) registry: Arc<Registry>,
+}
+
+impl Drop for Shared {
+    /// Nobody can come back any more.
+    fn drop(&mut self) {
+        self.registry.forget_all();
+    }
 }
 
 #[derive(Default)]
@@ -76,7 +88,7 @@ impl Registry {
             keys,
             sharing: Sharing::default(),
             streams: Mutex::default(),
-            bytes: AtomicUsize::new(0),
+            bytes: AtomicIsize::new(0),
             lingering: Mutex::default(),
             draining: AtomicBool::new(false),
             left: Notify::new(),
@@ -192,7 +204,7 @@ impl Registry {
 
     /// Memory of all streams, in bytes.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes.load(Ordering::Relaxed)
+        self.bytes.load(Ordering::Relaxed).max(0).unsigned_abs()
     }
 
     /// Whether the streams hold as much as they may.
@@ -203,18 +215,14 @@ impl Registry {
 
     /// A stream's memory has changed. Must not be called under a lock of a stream: room may have to be made.
     pub(crate) fn grow(&self, growth: isize, config: &Config) {
-        if growth < 0 {
-            return self.shrink(growth.unsigned_abs());
-        }
-        let bytes =
-            self.bytes.fetch_add(growth.unsigned_abs(), Ordering::Relaxed) + growth.unsigned_abs();
-        if bytes > config.limits.bytes {
+        let before = self.bytes.fetch_add(growth, Ordering::Relaxed);
+        if growth > 0 && (before + growth).max(0).unsigned_abs() > config.limits.bytes {
             self.relieve(config);
         }
     }
 
     pub(crate) fn shrink(&self, bytes: usize) {
-        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.bytes.fetch_sub(bytes as isize, Ordering::Relaxed);
     }
 
     /// Makes room until the streams hold a sixteenth less than they may, so that this is seldom.

@@ -11,6 +11,7 @@ use crate::body::{Reader, ResumeBody};
 use crate::config::StartAt;
 use crate::handle::StreamHandle;
 use crate::observer::Observation;
+use crate::resume::Gap;
 use crate::resume::plan::Plan;
 use crate::resume::position::Position;
 use crate::stream::{Start, Stream};
@@ -48,7 +49,7 @@ impl Resumed {
     }
 
     /// A client that has no position, and goes on with a shared stream that was aborted.
-    pub(crate) fn joining(stream: &Arc<Stream>, primed: bool) -> Self {
+    pub(crate) fn joining(stream: &Arc<Stream>, primed: bool, gap: Option<&Gap>) -> Self {
         let position = stream.start_of(StartAt::Live);
         // What was lost before it came is no gap to it.
         let told = stream.end_position().generation;
@@ -57,6 +58,9 @@ impl Resumed {
         reader.leaves_stream_running();
         reader.primed = primed;
         send_retry(&mut reader);
+        if let Some(gap) = gap {
+            reader.send_gap_first(gap, position);
+        }
         Self {
             stream: Arc::clone(stream),
             position,

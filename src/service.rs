@@ -18,8 +18,8 @@ use crate::cors;
 use crate::error::BoxError;
 use crate::future::ResponseFuture;
 use crate::handle::StreamId;
-use crate::layer::Shared;
 use crate::observer::Observation;
+use crate::registry::Shared;
 use crate::resume::event_id::EventId;
 use crate::resume::plan::Plan;
 use crate::resume::position::Position;
@@ -180,7 +180,7 @@ impl<S> SseResume<S> {
         match sharing::join(&self.shared.registry, wrap.binding) {
             Join::Lead(lead) => sharing::lead(&runtime, self.inner.call(request), wrap, lead),
             Join::Stream(stream) if stream.claim() => {
-                let resumed = Resumed::joining(&stream, wrap.primed);
+                let resumed = Resumed::joining(&stream, wrap.primed, wrap.gap_if_joined.as_ref());
                 self.take_over(request, resumed)
             }
             Join::Stream(stream) if !stream.is_undecided() => {
@@ -218,7 +218,7 @@ impl<S> SseResume<S> {
     }
 
     fn wrap(&self, parts: &mut Parts, binding: Binding) -> Wrap {
-        let mut wrap = Wrap::of(parts, binding, &self.config, &self.shared.registry);
+        let mut wrap = Wrap::of(parts, binding, &self.config, &self.shared);
         wrap.is_shared = Binding::shared(parts, &self.config, &self.shared.registry.keys).is_some();
         wrap
     }
@@ -261,10 +261,11 @@ impl<S> SseResume<S> {
         let inner_id = id.and_then(|id| id.inner.as_ref()).map(|inner| inner.as_bytes().to_vec());
         ask::set_inner_id(&mut parts.headers, inner_id.as_deref().unwrap_or_default());
         let mut wrap = self.wrap(parts, binding);
+        let requested = id.map(|id| id.position.offset);
+        let gap = Gap { requested, resumed: 0, missed: None, reason: GapReason::Unknown };
+        wrap.gap_if_joined = Some(gap);
         if inner_id.is_none() {
-            let requested = id.map(|id| id.position.offset);
-            let reason = GapReason::Unknown;
-            wrap.gap = Some(Gap { requested, resumed: 0, missed: None, reason });
+            wrap.gap = Some(gap);
             wrap.answer = answer::Answer::Gap;
         }
         Course::Forward(wrap)

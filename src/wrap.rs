@@ -16,7 +16,7 @@ use crate::error::BoxError;
 use crate::handle::StreamHandle;
 use crate::jitter::jitter;
 use crate::observer::Observation;
-use crate::registry::Registry;
+use crate::registry::{Registry, Shared};
 use crate::resume::Gap;
 use crate::resume::event_id::Token;
 use crate::resume::position::Position;
@@ -30,6 +30,8 @@ pub(crate) type Driven = (Arc<Stream>, InnerBody);
 pub(crate) struct Wrap {
     pub(crate) config: Arc<Config>,
     pub(crate) registry: Arc<Registry>,
+    /// Held until the stream is there: who lets go of the layer last forgets all streams.
+    _layer: Arc<Shared>,
     pub(crate) binding: Binding,
     /// Whether others may join the stream.
     pub(crate) is_shared: bool,
@@ -40,6 +42,8 @@ pub(crate) struct Wrap {
     pub(crate) answer: Answer,
     /// What the client is told first: set if it came back with an ID that is not known here.
     pub(crate) gap: Option<Gap>,
+    /// The same if it joins a stream that is there: then the inner service is not asked to go on from its ID.
+    pub(crate) gap_if_joined: Option<Gap>,
     pub(crate) handle: StreamHandle,
 }
 
@@ -49,13 +53,14 @@ impl Wrap {
         parts: &mut Parts,
         binding: Binding,
         config: &Arc<Config>,
-        registry: &Arc<Registry>,
+        layer: &Arc<Shared>,
     ) -> Self {
         let handle = StreamHandle::new();
         parts.extensions.insert(handle.clone());
         Self {
             config: Arc::clone(config),
-            registry: Arc::clone(registry),
+            registry: Arc::clone(&layer.registry),
+            _layer: Arc::clone(layer),
             binding,
             is_shared: false,
             repeatable: parts.method == http::Method::GET,
@@ -63,6 +68,7 @@ impl Wrap {
             inner_id: ask::inner_id(&parts.headers),
             answer: Answer::Fresh,
             gap: None,
+            gap_if_joined: None,
             handle,
         }
     }
@@ -126,7 +132,11 @@ impl Wrap {
     }
 
     /// The response to a client that joins a stream which is there.
-    pub(crate) fn joined<B>(self, stream: &Arc<Stream>) -> Response<ResumeBody<B>> {
+    pub(crate) fn joined<B>(mut self, stream: &Arc<Stream>) -> Response<ResumeBody<B>> {
+        if self.gap_if_joined.is_some() {
+            self.gap = self.gap_if_joined;
+            self.answer = Answer::Gap;
+        }
         let start_at = self.config.share.as_ref().map_or(StartAt::Live, |share| share.start_at);
         let from = stream.start_of(start_at);
         let mut headers = HeaderMap::clone(&stream.origin.headers);
@@ -167,8 +177,7 @@ impl Wrap {
             reader.send_first(&priming(stream, from));
         }
         if let Some(gap) = &self.gap {
-            let gap = Gap { resumed: from.offset, ..*gap };
-            reader.send_first(&reader.gap_signal(&gap, from));
+            reader.send_gap_first(gap, from);
         }
         reader
     }

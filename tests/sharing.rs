@@ -161,3 +161,29 @@ async fn after_an_end_there_is_one_call_for_all_who_return() {
     assert_eq!(first.data(), ["2"]);
     assert_eq!(second.data(), ["2"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_joins_with_an_id_that_is_not_known_is_told_so() {
+    let mut app = App::with(SseResumeLayer::new().share(by_path).linger(Linger::none()));
+    let mut client = app.get("").await;
+    app.body().send("id: a\ndata: 1\n\n");
+    client.read_events(1).await;
+    let id = client.last_event_id();
+    drop(client);
+    app.handle.purge_all();
+    let mut first = app.get("").await;
+    app.body().send("id: b\ndata: 2\n\nid: c\ndata: 3\n\n");
+    first.read_events(2).await;
+    // Nobody asks the inner service what comes after `a`: events 2 and 3 are missing to this client.
+    let mut second = app.get(&id).await;
+    assert_eq!(second.header("sse-resume"), Some("gap"));
+    second.read();
+    assert!(second.gaps()[0].contains("unknown"));
+    drop((first, second));
+    app.body().dropped().await;
+    // The same where it goes on with an aborted stream.
+    let mut third = app.get(&id).await;
+    assert_eq!(third.header("sse-resume"), Some("takeover"));
+    third.read();
+    assert!(third.gaps()[0].contains("unknown"));
+}

@@ -155,8 +155,8 @@ async fn where_no_payload_is_kept_who_is_ahead_of_a_takeover_is_ended() {
     second.settle().await;
     assert_eq!(first.data(), ["1", "2", "3"]);
     assert!(first.is_broken());
-    // The second one had no more than the third: it goes on like that.
-    assert_eq!(second.data(), ["2", "3", "4"]);
+    // The second one did not read, had no more than the third, and is told what went by.
+    assert!(second.gaps()[0].contains(r#""requested":1,"resumed":4"#), "{:?}", second.gaps());
 }
 
 #[tokio::test]
@@ -179,4 +179,29 @@ async fn half_a_frame_that_is_too_large_is_never_gone_on_with_by_the_next_inner_
     assert_eq!(first.data(), ["1"]);
     assert!(second.gaps()[0].contains("oversize"), "it had nothing of that frame");
     assert_eq!(second.data().last().unwrap(), "of the next");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_whose_client_panics_while_it_has_the_inner_body_can_be_taken_over() {
+    let panics = |observation: &tower_sse_resume::Observation| {
+        assert!(!matches!(observation, tower_sse_resume::Observation::Evicted { .. }));
+    };
+    let limits = tower_sse_resume::Limits::new().bytes(64 * 1024);
+    let mut app = App::with(SseResumeLayer::new().limits(limits).observe(panics));
+    let mut ended = app.get("").await;
+    app.body().send("data: x\n\n".repeat(500));
+    app.body().end();
+    ended.read_to_end().await;
+    drop(ended);
+    let mut client = app.get("").await;
+    app.body().send("id: a\ndata: 1\n\n");
+    client.read();
+    let id = client.last_event_id();
+    // Half a frame: there is nothing to send, and so the inner body is to be polled again.
+    app.body().send(format!("data: {}", "x".repeat(60 * 1024)));
+    let read = std::panic::AssertUnwindSafe(|| client.read());
+    assert!(std::panic::catch_unwind(read).is_err());
+    drop(client);
+    let client = app.get(&id).await;
+    assert_eq!(client.header("sse-resume"), Some("takeover"));
 }

@@ -63,6 +63,7 @@ impl Log {
             return;
         }
         self.out.extend_from_slice(rest);
+        self.out_bytes = self.out_bytes.max(self.out.capacity());
         if self.scanner.unfinished() > rules.frame_limit {
             self.begin_oversize(self.scanner.lead(), now());
         }
@@ -202,6 +203,7 @@ impl Log {
                 (self.history.first(), self.history.next() - self.history.first());
             inner.digest(self.history.take_dropped(), first, retained, &self.id_line, rules, keys);
         }
+        inner.forget_long(self.history.first(), rules.retention.bytes);
     }
 
     /// Whether the event at the end of `out` was sent in an earlier generation.

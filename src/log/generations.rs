@@ -10,19 +10,24 @@ use crate::resume::keys::Keys;
 use crate::resume::seam::Seam;
 use crate::sse::Scanner;
 
+/// How many generations a stream knows positions of, beside its first.
+const MOST_GENERATIONS: usize = 1024;
+
 /// Where a generation begins.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Generation {
-    pub(crate) first: u64,
-    /// Why events may be missing before its first one.
-    pub(crate) gap: Option<GapReason>,
+    /// Its number; of several that begin at the same event, the last one's.
+    number: u32,
+    first: u64,
+    /// Why events may be missing before its first one, and from which of them on.
+    gap: Option<(u32, GapReason)>,
 }
 
 impl Log {
     /// The running generation.
     #[inline]
     pub(crate) fn generation(&self) -> u32 {
-        self.later.len() as u32 + 1
+        self.later.last().map_or(1, |generation| generation.number)
     }
 
     /// The first offset of `generation`, if it has begun.
@@ -30,21 +35,21 @@ impl Log {
         match generation {
             0 => None,
             1 => Some(1),
-            _ => self.later.get(generation as usize - 2).map(|generation| generation.first),
+            _ if generation <= self.forgotten => None,
+            _ => self.after(generation - 1).first().map(|generation| generation.first),
         }
     }
 
     /// The lowest first offset of the generations after `generation`, if there are any.
     pub(crate) fn first_after(&self, generation: u32) -> Option<u64> {
-        let later = self.later.get(generation.saturating_sub(1) as usize..)?;
-        later.iter().map(|generation| generation.first).min()
+        self.after(generation).iter().map(|generation| generation.first).min()
     }
 
     /// The generation that the event at `offset` belongs to.
     pub(crate) fn generation_of(&self, offset: u64) -> u32 {
         // Where payload is not kept, a later generation may begin before an earlier one.
-        let later = self.later.iter().rposition(|generation| generation.first <= offset);
-        later.map_or(1, |index| index as u32 + 2)
+        let known = self.later.iter().rfind(|generation| generation.first <= offset);
+        known.map_or(1, |generation| generation.number)
     }
 
     /// A new producer goes on from here: what the last one left unfinished is dropped.
@@ -57,7 +62,11 @@ impl Log {
     ) {
         self.end_producer();
         self.history.seal(now);
-        self.later.push(Generation { first: self.history.next(), gap: None });
+        let (number, first) = (self.generation() + 1, self.history.next());
+        match self.later.last_mut() {
+            Some(last) if last.first == first => last.number = number,
+            _ => self.remember(Generation { number, first, gap: None }),
+        }
         self.id_line = id_line;
         if let Some(reason) = gap {
             self.tell_gap(reason);
@@ -86,17 +95,14 @@ impl Log {
         if told >= self.last_gap {
             return None;
         }
-        let numbered = self.later.iter().zip(2_u32..);
-        numbered
-            .filter(|(generation, number)| *number > told && generation.first <= next)
-            .filter_map(|(generation, number)| Some((number, generation.gap?)))
-            .last()
+        let begun = self.after(told).iter().filter(|generation| generation.first <= next);
+        begun.filter_map(|generation| generation.gap).rfind(|(number, _)| *number > told)
     }
 
     pub(super) fn tell_gap(&mut self, reason: GapReason) {
         if let Some(generation) = self.later.last_mut() {
-            generation.gap = Some(reason);
-            self.last_gap = self.generation();
+            generation.gap = Some((generation.number, reason));
+            self.last_gap = generation.number;
         }
     }
 
@@ -117,5 +123,28 @@ impl Log {
             self.history.rewind(offset + 1, now);
         }
         known
+    }
+
+    /// The generations after `generation`.
+    fn after(&self, generation: u32) -> &[Generation] {
+        &self.later[self.later.partition_point(|known| known.number <= generation)..]
+    }
+
+    #[cold]
+    fn remember(&mut self, generation: Generation) {
+        if self.later.len() == MOST_GENERATIONS {
+            self.forget_generation();
+        }
+        self.later.push(generation);
+    }
+
+    /// Forgets the oldest generation: what is to be told at its beginning is told at that of the next one.
+    fn forget_generation(&mut self) {
+        let oldest = self.later.remove(0);
+        self.forgotten = oldest.number;
+        if let Some(next) = self.later.first_mut() {
+            next.first = next.first.min(oldest.first);
+            next.gap = next.gap.or(oldest.gap);
+        }
     }
 }

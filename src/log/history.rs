@@ -195,6 +195,7 @@ impl History {
     pub(crate) fn skip(&mut self) {
         self.next += 1;
         self.floor = self.next;
+        self.holes.clear();
     }
 
     /// Where none are kept: the event that is appended next is `next` again.
@@ -298,6 +299,7 @@ impl History {
         self.seal(now);
         self.raise_floor(self.next, GapReason::Evicted);
         self.holes.clear();
+        self.dropped_blocks.clear();
     }
 
     #[inline]

@@ -26,6 +26,8 @@ pub(super) struct InnerIds {
     is_in_frame: bool,
     /// IDs of retained events that did not fit into ours.
     long: VecDeque<(u64, Box<[u8]>)>,
+    /// How many bytes these have.
+    long_bytes: usize,
     /// Events whose payload history does not have.
     known: KnownEvents,
     preserved: Preserved,
@@ -62,6 +64,7 @@ impl InnerIds {
     /// The event at `offset` is over, whose ID is one of ours; `fits` tells whether that carries the inner ID.
     pub(super) fn end_event_at(&mut self, offset: u64, fits: bool) {
         if !fits && self.current.len() <= LONGEST {
+            self.long_bytes += self.current.len();
             self.long.push_back((offset, self.current.as_slice().into()));
         }
         self.end_event();
@@ -101,7 +104,11 @@ impl InnerIds {
     pub(super) fn note(&mut self, offset: u64, frame: &[u8], rules: &Rules, keys: &Keys) {
         let id = self.current.as_slice().into();
         let known = Known { offset, id, hash: content_hash(frame, keys) };
-        self.known.push(known, rules.retention.events.max(rules.dedupe_window as u64) as usize);
+        let most = rules.retention.events.max(rules.dedupe_window as u64) as usize;
+        self.known.push(known, most, rules.retention.bytes);
+        self.preserved.forget_before(self.known.first().unwrap_or(offset));
+        // It is known now, whatever its length.
+        self.forget_long(u64::MAX, 0);
     }
 
     /// Notes what of blocks that history has dropped, and forgets what is older than the window.
@@ -119,14 +126,20 @@ impl InnerIds {
             let frames = super::history::frames_of(&bytes);
             for (offset, frame) in (offset..).zip(frames).filter(|_| most > 0) {
                 let known = self.known_of(offset, frame, id_line, keys);
-                self.known.push(known, most);
+                self.known.push(known, most, rules.retention.bytes);
             }
         }
-        self.known.keep_newest(most);
-        while self.long.front().is_some_and(|(offset, _)| *offset < first) {
-            self.long.pop_front();
-        }
+        self.known.keep_newest(most, rules.retention.bytes);
+        self.forget_long(first, rules.retention.bytes);
         self.preserved.forget_before(first.saturating_sub(most as u64));
+    }
+
+    /// Forgets the long IDs of events before `first`, and those that are too much.
+    pub(super) fn forget_long(&mut self, first: u64, most_bytes: usize) {
+        let is_over = |long: &Self, offset| offset < first || long.long_bytes > most_bytes;
+        while self.long.front().is_some_and(|(offset, _)| is_over(self, *offset)) {
+            self.long_bytes -= self.long.pop_front().map_or(0, |(_, id)| id.len());
+        }
     }
 
     /// The window for a takeover: what is known, then what is `retained`.
@@ -166,6 +179,7 @@ impl InnerIds {
         let Some(known) = self.known.get(offset) else { return false };
         self.current = known.id.to_vec();
         self.known.forget_after(offset);
+        self.preserved.forget_after(offset);
         true
     }
 
@@ -183,7 +197,7 @@ impl InnerIds {
         size_of::<Self>()
             + self.current.capacity()
             + self.long.capacity() * size_of::<(u64, Box<[u8]>)>()
-            + self.long.iter().map(|(_, id)| id.len()).sum::<usize>()
+            + self.long_bytes
             + self.known.heap_bytes()
             + self.preserved.heap_bytes()
     }

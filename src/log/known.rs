@@ -18,15 +18,15 @@ pub(super) struct KnownEvents {
 }
 
 impl KnownEvents {
-    /// Adds a later event, and forgets all but the newest `most`.
-    pub(super) fn push(&mut self, event: Known, most: usize) {
+    /// Adds a later event, and forgets all but the newest `most`, with IDs of at most so many bytes together.
+    pub(super) fn push(&mut self, event: Known, most: usize, most_bytes: usize) {
         self.id_bytes += event.id.len();
         self.events.push_back(event);
-        self.keep_newest(most);
+        self.keep_newest(most, most_bytes);
     }
 
-    pub(super) fn keep_newest(&mut self, most: usize) {
-        while self.events.len() > most {
+    pub(super) fn keep_newest(&mut self, most: usize, most_bytes: usize) {
+        while self.events.len() > most || self.id_bytes > most_bytes {
             self.id_bytes -= self.events.pop_front().map_or(0, |event| event.id.len());
         }
     }
@@ -36,6 +36,11 @@ impl KnownEvents {
         while self.events.back().is_some_and(|event| event.offset > offset) {
             self.id_bytes -= self.events.pop_back().map_or(0, |event| event.id.len());
         }
+    }
+
+    /// The oldest one's offset.
+    pub(super) fn first(&self) -> Option<u64> {
+        self.events.front().map(|event| event.offset)
     }
 
     /// The event at `offset`.

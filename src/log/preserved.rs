@@ -37,6 +37,17 @@ impl Preserved {
         }
     }
 
+    /// Forgets the IDs of events after `offset`.
+    pub(super) fn forget_after(&mut self, offset: u64) {
+        while let Some((id, last)) = self.order.back().copied() {
+            if last <= offset {
+                return;
+            }
+            self.order.pop_back();
+            self.offsets.remove(&id);
+        }
+    }
+
     pub(super) fn heap_bytes(&self) -> usize {
         // A table of `hashbrown` has a control byte for each place.
         self.offsets.capacity() * (size_of::<(u64, u64)>() + 1)

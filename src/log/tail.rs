@@ -6,6 +6,8 @@ use bytes::Bytes;
 
 /// A reader that falls behind by more than this reads the history instead.
 const LARGEST_TAIL: usize = 64 * 1024;
+/// The same for who falls behind by many small pieces.
+const MOST_PIECES: usize = 1024;
 
 /// The latest published pieces, each kept until every reader that waits for it has taken it.
 #[derive(Debug, Default)]
@@ -108,7 +110,9 @@ impl Tail {
             self.pieces.reserve_exact(1);
         }
         self.pieces.push_back(Piece { bytes, next, total, within_frame, waiting: self.followers });
-        while self.bytes > LARGEST_TAIL && self.pieces.len() > 1 {
+        while (self.bytes > LARGEST_TAIL && self.pieces.len() > 1)
+            || self.pieces.len() > MOST_PIECES
+        {
             self.pop();
         }
     }

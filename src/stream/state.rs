@@ -52,7 +52,7 @@ enum Producer {
     /// The readers do.
     Inline(InnerBody),
     /// A reader has taken it out to poll it. A task is to have it afterwards if a second reader came in between.
-    Lent { to_task: bool },
+    Lent { to: usize, to_task: bool },
     /// A task does.
     Task,
     /// The inner service is being called for the next one. Dropped once that is decided, for those who wait for it.

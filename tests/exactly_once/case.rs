@@ -330,7 +330,10 @@ impl Case {
         let stream = self.streams.get_mut(&at.token).unwrap();
         let lost = at.generation > stream.generation();
         // Nobody calls the inner service for the stream of a `POST`.
-        assert!(lost || stream.post || self.clients[who].post, "a GET is not told that there is no more");
+        assert!(
+            lost || stream.post || self.clients[who].post,
+            "a GET is not told that there is no more"
+        );
         if !lost {
             assert!(stream.finished());
             Check::waiting(&mut self.streams, self.bounds, held, at);

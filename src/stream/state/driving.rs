@@ -33,7 +33,7 @@ impl State {
     pub(in crate::stream) fn move_to_task(&mut self, fx: &mut Effects) {
         match std::mem::replace(&mut self.producer, Producer::Task) {
             Producer::Inline(body) => fx.spawned = Some((body, self.log.generation())),
-            Producer::Lent { .. } => self.producer = Producer::Lent { to_task: true },
+            Producer::Lent { to, .. } => self.producer = Producer::Lent { to, to_task: true },
             other => self.producer = other,
         }
     }
@@ -42,7 +42,7 @@ impl State {
     /// follows from it; in all others [`turn`](Self::turn) tells.
     #[inline]
     pub(in crate::stream) fn lend(&mut self, key: usize) -> Option<InnerBody> {
-        if self.rest.is_empty() && self.has_all(key) { self.take_inline() } else { None }
+        if self.rest.is_empty() && self.has_all(key) { self.take_inline(key) } else { None }
     }
 
     /// Takes the inner body back from a reader for which it had nothing, and lets that wait. As normal, and as
@@ -54,7 +54,7 @@ impl State {
         key: usize,
         waker: &Waker,
     ) -> Option<InnerBody> {
-        let stays = matches!(self.producer, Producer::Lent { to_task: false });
+        let stays = matches!(self.producer, Producer::Lent { to_task: false, .. });
         if !stays || !self.has_all(key) {
             return Some(body);
         }
@@ -74,11 +74,11 @@ impl State {
     }
 
     #[inline]
-    pub(in crate::stream) fn take_inline(&mut self) -> Option<InnerBody> {
+    pub(in crate::stream) fn take_inline(&mut self, key: usize) -> Option<InnerBody> {
         if !matches!(self.producer, Producer::Inline(_)) {
             return None;
         }
-        match std::mem::replace(&mut self.producer, Producer::Lent { to_task: false }) {
+        match std::mem::replace(&mut self.producer, Producer::Lent { to: key, to_task: false }) {
             Producer::Inline(body) => Some(body),
             _ => None,
         }
@@ -118,8 +118,8 @@ impl State {
     #[inline]
     pub(in crate::stream) fn put_back(&mut self, body: InnerBody, fx: &mut Effects) {
         match self.producer {
-            Producer::Lent { to_task: false } => self.producer = Producer::Inline(body),
-            Producer::Lent { to_task: true } => {
+            Producer::Lent { to_task: false, .. } => self.producer = Producer::Inline(body),
+            Producer::Lent { to_task: true, .. } => {
                 self.producer = Producer::Task;
                 fx.spawned = Some((body, self.log.generation()));
             }
@@ -285,6 +285,7 @@ impl State {
             other => fx.decided = other.into_decided(),
         }
         self.ended_at = Some(Instant::now());
+        fx.wakers.extend(self.driver.take());
         self.phase = match ending {
             Ending::Finished(trailers) => Phase::Finished(trailers),
             Ending::Aborted(error) => Phase::Aborted(error.map(Arc::new)),

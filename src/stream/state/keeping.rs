@@ -47,7 +47,8 @@ impl State {
     /// Gives up the oldest events that nobody has still to read. Returns whether there were any.
     pub(in crate::stream) fn give_up_oldest(&mut self, stream: &Stream) -> bool {
         let protected = self.protected(stream);
-        self.log.drop_oldest(protected, Instant::now())
+        let (rules, keys) = (&stream.config.rules, &stream.registry.keys);
+        self.log.drop_oldest(rules, keys, protected, Instant::now())
     }
 
     /// In which order streams are evicted.
@@ -80,6 +81,5 @@ impl State {
         self.phase = Phase::Purged;
         self.log.clear(Instant::now());
         self.readers.wake_all(&mut fx.wakers);
-        fx.wakers.extend(self.driver.take());
     }
 }

@@ -43,6 +43,8 @@ impl State {
             fx.observations.push(Observation::LingerEnded { resumed: true });
             fx.wakers.extend(self.driver.take());
         }
+        // It may be ahead of those for whom the inner body is held back.
+        fx.wakers.extend(self.unpause());
         self.readers.insert(reader)
     }
 
@@ -56,6 +58,10 @@ impl State {
         let Some(reader) = self.readers.remove(key) else { return };
         if let Some(follower) = reader.follower {
             self.log.tail().leave(follower);
+        }
+        if matches!(self.producer, Producer::Lent { to, .. } if to == key) {
+            // Code of others, such as an observer, panicked while the reader had it: it does not come back.
+            self.release(fx);
         }
         if !self.readers.is_empty() {
             // Where readers drive by themselves, the one that left may have been whom the inner body would wake.
@@ -87,12 +93,19 @@ impl State {
                 }
                 return Turn::Step(step);
             }
-            if !self.rest.is_empty() && matches!(self.producer, Producer::Inline(_)) {
+            if matches!(self.producer, Producer::Inline(_)) {
+                if self.rest.is_empty() {
+                    return self.take_inline(key).map_or(Turn::Wait, Turn::Drive);
+                }
+                let left = self.rest.len();
                 self.take_rest(stream, fx);
-                continue;
-            }
-            if let Some(body) = self.take_inline() {
-                return Turn::Drive(body);
+                if self.rest.len() < left {
+                    if self.readers.len() > 1 {
+                        self.readers.wake_all(&mut fx.wakers);
+                    }
+                    continue;
+                }
+                // There is room once another reader has taken what waits for it, and so it takes the rest.
             }
             self.wait(key, waker);
             return Turn::Wait;
