@@ -60,10 +60,10 @@ async fn events_and_gap_come_before_the_error(http2: bool) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_events_and_the_gap_before_an_error_arrive_over_http1() {
-    events_and_gap_come_before_the_error(false).await
+    events_and_gap_come_before_the_error(false).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_events_and_the_gap_before_an_error_arrive_over_http2() {
-    events_and_gap_come_before_the_error(true).await
+    events_and_gap_come_before_the_error(true).await;
 }

@@ -69,8 +69,9 @@ impl Proxied {
 
 async fn ask(proxy: &Server, line: &str, headers: &[&str]) -> Exchange {
     let mut client = Exchange::with(proxy.address).await;
-    let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
-    client.send(&format!("{line} HTTP/1.1\r\nhost: a\r\n{headers}\r\n")).await;
+    let line = format!("{line} HTTP/1.1");
+    let head = [&[&*line, "host: a"], headers, &["", ""]].concat();
+    client.send(&head.join("\r\n")).await;
     client
 }
 
@@ -99,8 +100,7 @@ async fn pass(upstream: &mut Exchange, client: &mut Exchange, data: &[&str]) -> 
 
 /// The `SSE-Resume` header.
 fn came_about(head: &str) -> &str {
-    let lines = head.lines().filter_map(|line| line.split_once(": "));
-    lines.filter(|(name, _)| *name == "sse-resume").map(|(_, value)| value).last().unwrap_or("")
+    head.lines().find_map(|line| line.strip_prefix("sse-resume: ")).unwrap_or_default()
 }
 
 #[tokio::test]

@@ -83,14 +83,11 @@ where
 
     /// Lets other tasks run until they have nothing to do, reading in between, until `until` holds.
     pub async fn read_until(&mut self, mut until: impl FnMut(&Self) -> bool) {
-        loop {
-            std::future::poll_fn(|cx| {
-                while self.poll(cx.waker()) {}
-                if until(self) || self.end != End::Open { Poll::Ready(()) } else { Poll::Pending }
-            })
-            .await;
-            return;
-        }
+        std::future::poll_fn(|cx| {
+            while self.poll(cx.waker()) {}
+            if until(self) || self.end != End::Open { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 
     /// All events that were dispatched so far.
