@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::HeaderMap;
@@ -24,6 +25,9 @@ use crate::stream::{Close, Start, Step, Stream};
 
 /// U+FEFF in UTF-8. Clients ignore one at the very start of an event stream.
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+/// What comes just before an error gets this head start. To wait for one turn of the server's task is enough for
+/// HTTP/1.1, but with HTTP/2 another task writes.
+const TIME_TO_WRITE: Duration = Duration::from_millis(50);
 
 pin_project! {
     /// The body of a response that passed the layer: an inner body as it is, or the events of a resumable stream.
@@ -147,6 +151,8 @@ pub(crate) struct Reader {
     seen: bool,
     /// Whether anything was sent.
     begun: bool,
+    /// Whether something was handed out since the transport last had the time to write.
+    unwritten: bool,
     is_over: bool,
     age: Option<Pin<Box<Sleep>>>,
 }
@@ -155,7 +161,8 @@ pub(crate) struct Reader {
 enum Last {
     None,
     Trailers(Option<Box<HeaderMap>>),
-    Error(ResumeError),
+    /// When there was time to write what was sent before it.
+    Error(ResumeError, Option<Pin<Box<Sleep>>>),
 }
 
 impl Reader {
@@ -177,6 +184,7 @@ impl Reader {
             tells_loss: false,
             seen: false,
             begun: false,
+            unwritten: false,
             is_over: false,
             age,
         }
@@ -214,15 +222,23 @@ impl Reader {
         loop {
             if let Some(due) = self.due.take() {
                 self.begun = true;
+                self.unwritten = true;
                 return Poll::Ready(Some(Ok(Frame::data(due))));
             }
             if self.is_over || !matches!(self.last, Last::None) {
+                if let Last::Error(_, Some(written)) = &mut self.last {
+                    ready!(written.as_mut().poll(cx));
+                }
                 return Poll::Ready(self.finish());
             }
             if self.age.is_some() {
                 self.check_age(cx);
             }
-            match ready!(driver::poll_read(&self.stream, self.key, cx)) {
+            let Poll::Ready(step) = driver::poll_read(&self.stream, self.key, cx) else {
+                self.unwritten = false;
+                return Poll::Pending;
+            };
+            match step {
                 Step::Data(bytes) => {
                     if !self.begun && bytes.starts_with(BYTE_ORDER_MARK) {
                         self.send_first(encode::COMMENT_LINE);
@@ -230,11 +246,20 @@ impl Reader {
                         continue;
                     }
                     self.begun = true;
+                    self.unwritten = true;
                     return Poll::Ready(Some(Ok(Frame::data(bytes))));
                 }
                 other => self.take(other),
             }
         }
+    }
+
+    /// Ends with an error, but not right after something that was sent: servers drop what they have not written when a
+    /// body fails, and the client would never get it, however often it came back for it.
+    fn fail(&mut self, error: ResumeError) {
+        let is_unwritten = self.unwritten || self.due.is_some();
+        let can_wait = is_unwritten && self.stream.runtime.is_some();
+        self.last = Last::Error(error, can_wait.then(|| Box::pin(sleep(TIME_TO_WRITE))));
     }
 
     /// The last thing that is sent; nothing once it was.
@@ -244,7 +269,7 @@ impl Reader {
         match std::mem::replace(&mut self.last, Last::None) {
             Last::None => None,
             Last::Trailers(trailers) => trailers.map(|trailers| Ok(Frame::trailers(*trailers))),
-            Last::Error(error) => Some(Err(error.into())),
+            Last::Error(error, _) => Some(Err(error.into())),
         }
     }
 
@@ -266,7 +291,7 @@ impl Reader {
             }
             Step::Close(Close::Broken(kind, retry)) => {
                 self.due = retry.map(encode::retry);
-                self.last = Last::Error(ResumeError::new(kind));
+                self.fail(ResumeError::new(kind));
             }
             Step::Fail(error) => {
                 let lost = matches!(
@@ -279,7 +304,7 @@ impl Reader {
                 if error.kind() == ResumeErrorKind::TooSlow {
                     self.stream.observe(Observation::SlowReader);
                 }
-                self.last = Last::Error(error);
+                self.fail(error);
             }
         }
     }

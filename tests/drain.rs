@@ -30,13 +30,8 @@ async fn responses_to_get_end_now_with_a_reconnection_time_and_an_error() {
     drop(client);
     drain.await.unwrap();
     let mut client = app.get(&id).await;
-    assert!(matches!(
-        {
-            client.read();
-            client.end
-        },
-        End::Broken(_)
-    ));
+    client.read_to_end().await;
+    assert!(matches!(client.end, End::Broken(_)));
 }
 
 #[tokio::test(start_paused = true)]

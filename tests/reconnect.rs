@@ -30,7 +30,7 @@ async fn aborted(app: &mut App, method: Method, events: &'static str) -> String 
     let mut client = app.call(method, "").await;
     app.body().send(events);
     app.body().fail();
-    client.read();
+    client.read_to_end().await;
     assert!(client.is_broken());
     client.last_event_id()
 }

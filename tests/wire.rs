@@ -352,7 +352,7 @@ async fn a_frame_over_the_limit_whose_rest_never_comes_breaks_the_response() {
     app.body().send("data: 1\n\n");
     app.body().send(format!("data: {}\n", "x".repeat(100)));
     app.body().end();
-    client.read();
+    client.read_to_end().await;
     assert_eq!(client.data(), ["1"]);
     assert!(client.is_broken());
 }

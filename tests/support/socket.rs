@@ -57,9 +57,15 @@ impl Exchange {
         self.stream.write_all(bytes.as_bytes()).await.unwrap();
     }
 
-    /// Waits until the other end closes the connection.
-    pub async fn closed(mut self) {
+    /// Reads until the other end closes the connection, or resets it.
+    pub async fn rest(mut self) -> String {
         while soon(self.stream.read_buf(&mut self.received)).await.is_ok_and(|count| count > 0) {}
+        String::from_utf8(self.received).unwrap()
+    }
+
+    /// Waits until the other end closes the connection.
+    pub async fn closed(self) {
+        self.rest().await;
     }
 }
 
