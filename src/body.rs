@@ -196,7 +196,6 @@ impl Reader {
         let gap = Gap { resumed: from.offset, ..*gap };
         let signal = self.gap_signal(&gap, from);
         self.send_first(&signal);
-        self.stream.observe(Observation::Gap { reason: gap.reason, missed: gap.missed });
     }
 
     /// Adds to what is sent first.
