@@ -37,7 +37,7 @@ async fn compare(options: &Options) {
             client::run(server.address, events, PACE).await;
             crowd.has_read(read + (events * READERS * EVENT) as u64).await;
             if round > 0 {
-                times.push(server.cpu() - cpu);
+                times.push(server.cpu().saturating_sub(cpu));
             }
         }
     }

@@ -61,7 +61,7 @@ where
     };
     open();
     let info = measure(|| (0..SUBSCRIBERS).for_each(|_| open()));
-    info.bytes_current / SUBSCRIBERS as i64
+    info.bytes_current / i64::try_from(SUBSCRIBERS).unwrap()
 }
 
 #[allow(clippy::cast_precision_loss, reason = "counts are small")]

@@ -122,7 +122,7 @@ async fn storms(options: &Options) {
         for _ in 0..options.rounds(15) {
             let cpu = server.cpu();
             times.push(storm(&server, clients, &id).await);
-            cpus.push(server.cpu() - cpu);
+            cpus.push(server.cpu().saturating_sub(cpu));
         }
         drain.abort();
         times.sort();

@@ -143,7 +143,7 @@ pub(crate) struct Reader {
     pub(crate) primed: bool,
     /// Whether the end is that the rest of the stream is lost, and is to be told.
     pub(crate) tells_loss: bool,
-    /// Whether it was polled: then a client is there, or was.
+    /// Whether a client is there, or was: then it was polled, or made for one that came back.
     seen: bool,
     /// Whether anything was sent.
     begun: bool,
@@ -186,8 +186,9 @@ impl Reader {
         &self.stream
     }
 
-    /// The stream is to outlive this client even if it leaves before it got anything: others may join.
-    pub(crate) fn leaves_stream_to_others(&mut self) {
+    /// The stream is to outlive this client even if it leaves before it got anything: it has been there before, or
+    /// others may join.
+    pub(crate) fn leaves_stream_running(&mut self) {
         self.seen = true;
     }
 

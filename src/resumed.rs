@@ -32,6 +32,7 @@ impl Resumed {
         stream.observe(Observation::Resumed { events });
         let start = Start { next: position.offset + 1, told: position.generation, retry_due: true };
         let mut reader = Reader::new(Arc::clone(stream), start);
+        reader.leaves_stream_running();
         reader.primed = primed;
         send_retry(&mut reader);
         let (answer, at_end) = match plan {
@@ -54,6 +55,7 @@ impl Resumed {
         let told = stream.end_position().generation;
         let start = Start { next: position.offset + 1, told, retry_due: true };
         let mut reader = Reader::new(Arc::clone(stream), start);
+        reader.leaves_stream_running();
         reader.primed = primed;
         send_retry(&mut reader);
         if let Some(gap) = gap {

@@ -169,7 +169,7 @@ impl Wrap {
         let start = Start { next: from.offset + 1, told, retry_due: from.offset > 0 };
         let mut reader = Reader::new(Arc::clone(stream), start);
         if self.is_shared {
-            reader.leaves_stream_to_others();
+            reader.leaves_stream_running();
         }
         send_retry(&mut reader);
         if self.primed {

@@ -79,7 +79,9 @@ fn an_event_that_a_task_reads_for_two_clients_allocates_nothing_but_blocks_of_hi
     // What the runtime allocates to let its tasks run is none of ours.
     let of_runtime = measure(|| runtime.block_on(tokio::task::yield_now())).count_total;
     let mut rounds: Vec<_> = (0..2_000).map(|_| measure(&mut pass)).collect();
-    rounds.iter_mut().for_each(|round| round.count_total -= of_runtime);
+    for round in &mut rounds {
+        round.count_total -= of_runtime;
+    }
     assert_only_blocks(&rounds, bytes * 2 / 5);
 }
 
@@ -115,9 +117,9 @@ fn memory_is_as_it_was_once_clients_and_streams_are_gone() {
     let mut service = layer.layer(endless());
     let mut come_and_go = || {
         let mut bodies: Vec<_> = (0..50).map(|_| open(&mut service, None).1).collect();
-        bodies.iter_mut().for_each(|body| {
+        for body in &mut bodies {
             read(body.as_mut(), 100 * EVENT);
-        });
+        }
         drop(bodies);
         layer.handle().purge_all();
     };

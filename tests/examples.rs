@@ -2,13 +2,14 @@
 //!
 //! `cargo test` builds them; `cargo test --test examples` takes those that were built before.
 
-#[path = "examples/process.rs"]
-mod process;
+#[path = "examples/served.rs"]
+mod served;
+mod support;
 
 use std::{fs, path::Path};
 
 use http::StatusCode;
-use process::{Example, run_to_end};
+use served::{Example, run_to_end};
 
 /// The ones that show one thing each.
 const SMALL: [&str; 7] =
@@ -122,11 +123,11 @@ async fn a_shared_feed_is_one_stream_for_all() {
 
 #[tokio::test]
 async fn a_server_that_stops_sends_its_clients_away_and_ends() {
-    let example = Example::start("graceful_shutdown").await;
+    let mut example = Example::start("graceful_shutdown").await;
     let mut client = example.get(&[]).await;
     assert_eq!(client.data(1).await, ["0"]);
-    example.interrupt().await;
+    example.process.signal("INT").await;
     // It has no end of its own.
     while !client.data(1).await.is_empty() {}
-    assert!(example.ended().await.success());
+    assert!(example.process.exit().await.success());
 }

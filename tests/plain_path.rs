@@ -86,6 +86,22 @@ async fn an_inner_body_is_dropped_when_the_linger_is_over() {
     assert_eq!(start.elapsed().as_secs(), 30);
 }
 
+#[tokio::test]
+async fn a_client_that_is_cut_again_before_it_gets_anything_leaves_its_stream_running() {
+    let (mut app, inner) = app();
+    let mut first = get(&mut app, None).await;
+    inner.body(0).send("data: 1\n\n");
+    first.read();
+    let id = first.last_event_id();
+    drop(first);
+    drop(get(&mut app, Some(&id)).await);
+    inner.body(0).send("data: 2\n\n");
+    let mut third = get(&mut app, Some(&id)).await;
+    assert_eq!(third.header("sse-resume"), Some("replay"));
+    third.read_until(|client| !client.data().is_empty()).await;
+    assert_eq!((third.data(), inner.calls()), (vec!["2".to_owned()], 1));
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_aborted_stream_is_taken_over_by_a_new_call() {
     let (mut app, inner) = app();

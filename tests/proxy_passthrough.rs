@@ -2,7 +2,7 @@
 //!
 //! The upstream is a socket that says exactly what a test wants it to say.
 
-mod proxied;
+mod support;
 
 use std::convert::Infallible;
 
@@ -20,10 +20,8 @@ use tokio::{
 };
 use tokio_stream::wrappers::ReceiverStream;
 
-use proxied::{
-    process::{Proxy, command},
-    socket::{Exchange, Upstream},
-};
+use support::process::{Server, example};
+use support::socket::{Exchange, Upstream};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Protocol {
@@ -54,13 +52,13 @@ fn full(content: impl Into<Bytes>) -> Body {
 const CHUNKED: &str =
     "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ntransfer-encoding: chunked\r\n\r\n";
 
-async fn start() -> (Upstream, Proxy) {
+async fn start() -> (Upstream, Server) {
     let upstream = Upstream::new().await;
-    let proxy = Proxy::in_front_of(upstream.address, &[]).await;
+    let proxy = Server::proxy(upstream.address, &[]).await;
     (upstream, proxy)
 }
 
-fn to(proxy: &Proxy, path: &str) -> http::request::Builder {
+fn to(proxy: &Server, path: &str) -> http::request::Builder {
     Request::builder().uri(format!("http://{}{path}", proxy.address))
 }
 
@@ -373,7 +371,7 @@ async fn connections_are_used_again_on_both_sides() {
 #[tokio::test]
 async fn a_large_body_comes_back_as_it_was_sent() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let proxy = Proxy::in_front_of(listener.local_addr().unwrap(), &[]).await;
+    let proxy = Server::proxy(listener.local_addr().unwrap(), &[]).await;
     let echo = axum::Router::new().fallback(|body: axum::body::Body| async { body });
     tokio::spawn(async { axum::serve(listener, echo).await });
     let sent: Bytes =
@@ -402,17 +400,17 @@ async fn nonsense_on_one_connection_concerns_no_other() {
 #[tokio::test]
 async fn on_sigterm_running_responses_end_and_the_proxy_exits_with_0() {
     for protocol in PROTOCOLS {
-        let (upstream, proxy) = start().await;
+        let (upstream, mut proxy) = start().await;
         let client = client(protocol);
         let (mut exchange, response) = begin(&upstream, &client, to(&proxy, "/"), CHUNKED).await;
-        proxy.terminate().await;
+        proxy.process.signal("TERM").await;
         let address = proxy.address;
         while TcpStream::connect(address).await.is_ok() {
             tokio::task::yield_now().await;
         }
         exchange.send("4\r\nlast\r\n0\r\n\r\n").await;
         assert_eq!(text(response).await, "last", "{protocol:?}");
-        assert!(proxy.ended().await.success(), "{protocol:?}");
+        assert!(proxy.process.exit().await.success(), "{protocol:?}");
     }
 }
 
@@ -421,11 +419,11 @@ async fn on_sigterm_running_responses_end_and_the_proxy_exits_with_0() {
 async fn a_response_that_outlasts_the_drain_is_cut_off_and_the_proxy_exits_with_0() {
     for protocol in PROTOCOLS {
         let upstream = Upstream::new().await;
-        let proxy = Proxy::in_front_of(upstream.address, &["--drain", "100ms"]).await;
+        let mut proxy = Server::proxy(upstream.address, &["--drain", "100ms"]).await;
         let client = client(protocol);
         let (_exchange, response) = begin(&upstream, &client, to(&proxy, "/"), CHUNKED).await;
-        proxy.terminate().await;
-        assert!(proxy.ended().await.success(), "{protocol:?}");
+        proxy.process.signal("TERM").await;
+        assert!(proxy.process.exit().await.success(), "{protocol:?}");
         assert!(response.into_body().collect().await.is_err(), "{protocol:?}");
     }
 }
@@ -438,7 +436,7 @@ async fn an_option_that_this_build_cannot_honour_is_an_error() {
         ("--age", "5 fortnights", "unknown unit `fortnights`"),
         ("--upstream", "127.0.0.1:3000", "expected http://HOST[:PORT]"),
     ] {
-        let output = command().args([option, value]).output().await.unwrap();
+        let output = example("proxy").args([option, value]).output().await.unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success() && said.contains(complaint), "{said}");
     }

@@ -1,12 +1,9 @@
 //! The proxy with `--reconnect-upstream`: a client does not see that the upstream was away.
 
-#[allow(dead_code, reason = "each test file uses a part")]
-mod proxied;
+mod support;
 
-use proxied::{
-    process::Proxy,
-    socket::{Exchange, Upstream},
-};
+use support::process::Server;
+use support::socket::{Exchange, Upstream};
 
 const HEAD: &str =
     "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
@@ -18,7 +15,7 @@ fn chunk(data: &str) -> String {
 #[tokio::test]
 async fn an_upstream_that_breaks_off_is_called_again_for_the_same_response() {
     let upstream = Upstream::new().await;
-    let proxy = Proxy::in_front_of(upstream.address, &["--reconnect-upstream"]).await;
+    let proxy = Server::proxy(upstream.address, &["--reconnect-upstream"]).await;
     let mut client = Exchange::with(proxy.address).await;
     client.send("GET /events HTTP/1.1\r\nhost: a\r\n\r\n").await;
     let (head, mut first) = upstream.request().await;

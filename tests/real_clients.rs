@@ -50,7 +50,7 @@ each_event_once! {
 async fn each_event_once(client: Client, server: Program) {
     for (seed, variant) in (1..).zip(VARIANTS) {
         let server = serve(server).await;
-        let proxy = proxy(&server).await;
+        let proxy = Server::proxy(server.address, &[]).await;
         let cutter = Cutter::start(proxy.address, script(seed)).await;
         let got =
             client.read(cutter.address(), &format!("/feed?n={N}&seed={seed}&{variant}")).await;
@@ -210,20 +210,6 @@ fn command(program: Program) -> Command {
 
 async fn serve(program: Program) -> Server {
     Server::start(&mut command(program)).await
-}
-
-async fn proxy(upstream: &Server) -> Server {
-    // This test is target/<profile>/deps/real_clients-<hash>.
-    let test = env::current_exe().expect("a path");
-    let built = test.ancestors().nth(2).expect("a folder of the profile").join("examples/proxy");
-    assert!(
-        built.exists(),
-        "{} is missing: run `cargo build --example proxy` first",
-        built.display()
-    );
-    let upstream = format!("http://{}", upstream.address);
-    Server::start(Command::new(built).args(["--listen", "127.0.0.1:0", "--upstream", &upstream]))
-        .await
 }
 
 async fn stats(server: &Server) -> Value {

@@ -8,6 +8,7 @@ use support::scripted::status;
 use tower::Service;
 use tower_sse_resume::{Linger, SseResumeLayer, StartAt};
 
+#[allow(clippy::unnecessary_wraps, reason = "what `share` takes")]
 fn by_path(parts: &http::request::Parts) -> Option<String> {
     Some(parts.uri.path().to_owned())
 }

@@ -19,8 +19,6 @@ const LARGEST_BLOCK: usize = 16 * 1024;
 /// An open block of this size is sealed for a reader that wants it; a smaller one is copied, so that many small
 /// reads do not leave many small blocks.
 const WORTH_SEALING: usize = 2 * 1024;
-/// A block that is less than this part of it too large is sealed as it is: to cut it costs more than it saves.
-const WORTH_SHRINKING: usize = 64;
 
 /// Retained events and the floor below which nothing is served.
 #[derive(Debug)]
@@ -43,8 +41,6 @@ pub(crate) struct History {
     /// How far the front block was walked to find where its served part begins.
     front: Walk,
     sealed_bytes: usize,
-    /// What sealed blocks hold beside their bytes.
-    spare_bytes: usize,
     /// Payload of all events ever appended, in bytes.
     total: u64,
     holes: VecDeque<Hole>,
@@ -58,8 +54,6 @@ struct Block {
     bytes: Bytes,
     first: u64,
     count: u32,
-    /// What it holds beside its bytes.
-    spare: u32,
     /// Payload of all events before the block, in bytes.
     before: u64,
     sealed_at: Instant,
@@ -130,7 +124,6 @@ impl History {
             release_at: 0,
             front: Walk::default(),
             sealed_bytes: 0,
-            spare_bytes: 0,
             total: 0,
             holes: VecDeque::new(),
             keeps_dropped: false,
@@ -164,7 +157,6 @@ impl History {
     #[inline]
     pub(crate) fn heap_bytes(&self) -> usize {
         self.sealed_bytes
-            + self.spare_bytes
             + self.open.capacity()
             + self.sealed.capacity() * size_of::<Block>()
             + self.holes.capacity() * size_of::<Hole>()
@@ -173,10 +165,6 @@ impl History {
     /// From now on blocks that are dropped are kept until they are [taken](Self::take_dropped).
     pub(crate) fn keep_dropped(&mut self) {
         self.keeps_dropped = true;
-    }
-
-    pub(crate) fn keeps_dropped(&self) -> bool {
-        self.keeps_dropped
     }
 
     pub(crate) fn has_dropped(&self) -> bool {
@@ -247,24 +235,15 @@ impl History {
             return;
         }
         let mut bytes = std::mem::take(&mut self.open);
-        if bytes.capacity() - bytes.len() > bytes.len() / WORTH_SHRINKING {
-            bytes.shrink_to_fit();
-        }
+        bytes.shrink_to_fit();
         self.release_at = self.release_at.min(self.next);
         self.sealed_bytes += bytes.len();
-        let spare = match bytes.capacity() - bytes.len() {
-            0 => 0,
-            // `Bytes` notes the capacity beside it.
-            spare => spare + 3 * size_of::<usize>(),
-        };
-        self.spare_bytes += spare;
         let count = (self.next - self.open_first) as u32;
         let before = self.total - bytes.len() as u64;
         self.sealed.push_back(Block {
             bytes: bytes.into(),
             first: self.open_first,
             count,
-            spare: spare as u32,
             before,
             sealed_at: now,
         });
@@ -359,7 +338,6 @@ impl History {
     fn drop_front(&mut self) {
         if let Some(block) = self.sealed.pop_front() {
             self.sealed_bytes -= block.bytes.len();
-            self.spare_bytes -= block.spare as usize;
             self.dropped += 1;
             self.front = Walk::default();
             if self.keeps_dropped {

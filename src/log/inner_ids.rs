@@ -24,8 +24,6 @@ pub(super) struct InnerIds {
     is_own: bool,
     /// Whether the unfinished event has `id` lines.
     is_in_frame: bool,
-    /// Whether the inner service ever gave one, or was called with one.
-    pub(super) gave: bool,
     /// IDs of retained events that did not fit into ours.
     long: VecDeque<(u64, Box<[u8]>)>,
     /// How many bytes these have.
@@ -38,7 +36,7 @@ pub(super) struct InnerIds {
 impl InnerIds {
     /// The inner service was called with this ID.
     pub(super) fn called_with(id: &[u8]) -> Self {
-        Self { current: id.to_vec(), gave: !id.is_empty(), ..Self::default() }
+        Self { current: id.to_vec(), ..Self::default() }
     }
 
     pub(super) fn current(&self) -> &[u8] {
@@ -47,7 +45,6 @@ impl InnerIds {
 
     /// The inner service gave an ID, perhaps an empty one, in the frame that is being finished.
     pub(super) fn give(&mut self, id: &[u8]) {
-        self.gave |= !id.is_empty();
         self.is_own = true;
         self.is_in_frame = true;
         self.current.clear();

@@ -10,6 +10,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
+use super::random::Random;
+
 /// Where in what the server sends a connection is cut.
 #[derive(Clone, Copy, Debug)]
 pub enum When {
@@ -48,19 +50,11 @@ impl Cut {
 
     /// `count` cuts by FIN and RST, each after a number of bytes in `range`; the same ones for the same seed.
     pub fn random(seed: u64, count: usize, range: Range<u64>) -> Vec<Self> {
-        let mut state = seed;
-        let mut next = || {
-            // SplitMix64
-            state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-            let mut z = state;
-            z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-            z ^ (z >> 31)
-        };
+        let mut random = Random::new(seed);
         (0..count)
             .map(|_| {
-                let how = if next() % 2 == 0 { How::Fin } else { How::Rst };
-                Self::after_bytes(range.start + next() % (range.end - range.start), how)
+                let how = if random.number() % 2 == 0 { How::Fin } else { How::Rst };
+                Self::after_bytes(random.within(range.clone()), how)
             })
             .collect()
     }

@@ -10,7 +10,9 @@ pub mod app;
 pub mod client;
 pub mod cutter;
 pub mod process;
+pub mod random;
 pub mod scripted;
+pub mod socket;
 
 pub use app::{App, TestClient, request};
 pub use client::{Client, End, settle};

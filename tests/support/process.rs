@@ -1,19 +1,35 @@
 //! Child processes that end with the test, by their own id.
 
+use std::env;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
+
+/// No step of a program takes long; a test that waits for more has failed.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// An example of this crate. `cargo test` builds them; `cargo test --test NAME` takes what was built before.
+pub fn example(name: &str) -> Command {
+    // Cargo puts examples beside the folder of the test executables.
+    let test = env::current_exe().expect("a path");
+    let profile = test.ancestors().nth(2).expect("a folder of the profile");
+    let program = PathBuf::from(profile).join("examples").join(name);
+    let program = program.with_extension(env::consts::EXE_EXTENSION);
+    assert!(program.exists(), "{} is missing: run `cargo build --examples`", program.display());
+    Command::new(program)
+}
 
 /// A running program. What it wrote to standard error is shown where the test fails.
 pub struct Process {
     name: String,
     child: Child,
-    lines: tokio::io::Lines<BufReader<ChildStdout>>,
+    lines: Lines<BufReader<ChildStdout>>,
     stderr: Arc<Mutex<String>>,
 }
 
@@ -38,18 +54,23 @@ impl Process {
         self.lines.next_line().await.expect("lines of UTF-8")
     }
 
-    /// Waits for the end.
-    pub async fn exit(&mut self) -> ExitStatus {
-        self.child.wait().await.expect("a child")
+    /// The first line, with which a server says that it is ready.
+    pub async fn ready(&mut self) -> String {
+        let line = timeout(PATIENCE, self.line()).await.ok().flatten();
+        line.unwrap_or_else(|| panic!("{} ended before it was ready", self.name))
     }
 
-    /// Asks it to end, as `kill PID` does, and waits for that.
-    pub async fn terminate(&mut self) -> ExitStatus {
-        if let Some(id) = self.child.id() {
-            let kill = Command::new("kill").arg(id.to_string()).status().await.expect("`kill`");
-            assert!(kill.success(), "cannot end {}", self.name);
-        }
-        self.exit().await
+    /// Waits for the end.
+    pub async fn exit(&mut self) -> ExitStatus {
+        let exit = timeout(PATIENCE, self.child.wait()).await;
+        exit.unwrap_or_else(|_| panic!("{} does not end", self.name)).expect("a child")
+    }
+
+    /// Sends a signal, such as `TERM`.
+    pub async fn signal(&self, signal: &str) {
+        let id = self.child.id().expect("it runs").to_string();
+        let kill = Command::new("kill").args(["-s", signal, &id]).status().await.expect("`kill`");
+        assert!(kill.success(), "cannot signal {}", self.name);
     }
 }
 
@@ -79,11 +100,16 @@ pub struct Server {
 impl Server {
     pub async fn start(command: &mut Command) -> Self {
         let mut process = Process::start(command);
-        let line = timeout(Duration::from_secs(30), process.line()).await.ok().flatten();
-        let address = line.as_deref().and_then(|line| line.strip_prefix("listening on http://"));
-        let address = address.and_then(|address| address.parse().ok());
-        let address =
-            address.unwrap_or_else(|| panic!("{}: not ready, said {line:?}", process.name));
+        let line = process.ready().await;
+        let address = line.strip_prefix("listening on http://").map(str::parse);
+        let Some(Ok(address)) = address else { panic!("{}: said {line:?}", process.name) };
         Self { process, address }
+    }
+
+    /// The proxy example in front of a server, on a free port.
+    pub async fn proxy(upstream: SocketAddr, options: &[&str]) -> Self {
+        let mut command = example("proxy");
+        command.args(["--listen", "127.0.0.1:0", "--upstream", &format!("http://{upstream}")]);
+        Self::start(command.args(options)).await
     }
 }

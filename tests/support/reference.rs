@@ -45,6 +45,21 @@ pub(crate) fn events(stream: &[u8]) -> Vec<Event> {
     effects(stream).into_iter().filter_map(event).collect()
 }
 
+/// The last event ID that a client of `stream` would come back with: that of the last blank line. `None` if the stream
+/// has set none.
+pub(crate) fn last_event_id(stream: &[u8]) -> Option<Vec<u8>> {
+    let stream = stream.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(stream);
+    let mut client = Client::default();
+    let mut last_event_id = None;
+    for line in whole_lines(stream) {
+        client.line(line);
+        if line.is_empty() && !client.last_event_id.is_empty() {
+            last_event_id = Some(client.last_event_id.clone());
+        }
+    }
+    last_event_id
+}
+
 /// "Lines must be separated by either a U+000D U+000A (CRLF) pair, a single U+000A (LF), or a
 /// single U+000D (CR)." The rest after the last of them is no line.
 fn whole_lines(stream: &[u8]) -> Vec<&[u8]> {

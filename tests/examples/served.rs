@@ -1,9 +1,4 @@
-//! Examples as processes of their own, and clients of them.
-
-use std::env;
-use std::path::PathBuf;
-use std::process::{ExitStatus, Stdio};
-use std::time::Duration;
+//! Examples that run, and clients of them.
 
 use bytes::Bytes;
 use eventsource_stream::{Event, Eventsource};
@@ -13,49 +8,30 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-/// No step here takes long; a test that waits for more has failed.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::support::process::{PATIENCE, Process, example};
 
 /// Runs an example to its end and returns what it printed.
 pub(crate) async fn run_to_end(name: &str, arguments: &[&str]) -> String {
-    let run = command(name).args(arguments).output();
-    let output = timeout(PATIENCE, run).await.expect("it ends by itself").expect(NOT_BUILT);
+    let mut command = example(name);
+    let run = command.args(arguments).output();
+    let output = timeout(PATIENCE, run).await.expect("it ends by itself").unwrap();
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// An example that serves. It is killed when this is dropped.
+/// An example that serves, and says its URL when it is ready.
 pub(crate) struct Example {
     url: String,
-    child: Child,
+    pub(crate) process: Process,
 }
 
 impl Example {
     /// Starts one on a free port and waits until it is ready.
     pub(crate) async fn start(name: &str) -> Self {
-        let mut child = command(name)
-            .arg("127.0.0.1:0")
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect(NOT_BUILT);
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let url = lines.next_line().await.unwrap().expect("it ended before it was ready");
-        Self { url, child }
-    }
-
-    /// Sends SIGINT, as Ctrl-C does.
-    pub(crate) async fn interrupt(&self) {
-        let id = self.child.id().expect("it runs").to_string();
-        assert!(Command::new("kill").args(["-INT", &id]).status().await.unwrap().success());
-    }
-
-    pub(crate) async fn ended(mut self) -> ExitStatus {
-        timeout(PATIENCE, self.child.wait()).await.expect("it ends").unwrap()
+        let mut process = Process::start(example(name).arg("127.0.0.1:0"));
+        Self { url: process.ready().await, process }
     }
 
     pub(crate) async fn get(&self, headers: &[(&str, &str)]) -> Answer {
@@ -119,13 +95,4 @@ impl Answer {
     pub(crate) fn last_event_id(&self) -> String {
         self.last_event_id.clone()
     }
-}
-
-const NOT_BUILT: &str = "the examples are built by `cargo test`, or by `cargo build --examples`";
-
-/// Cargo puts examples beside the folder of the test executables.
-fn command(name: &str) -> Command {
-    let test = env::current_exe().unwrap();
-    let profile = test.ancestors().nth(2).unwrap();
-    Command::new(PathBuf::from(profile).join("examples").join(name))
 }

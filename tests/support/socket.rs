@@ -1,34 +1,33 @@
 //! Connections on which a test says every byte.
 
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
+use std::time::Duration;
 
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-    time::timeout,
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 
 /// A server whose every byte the test writes.
-pub(crate) struct Upstream {
+pub struct Upstream {
     listener: TcpListener,
-    pub(crate) address: SocketAddr,
+    pub address: SocketAddr,
 }
 
 /// One connection, seen from either end.
-pub(crate) struct Exchange {
+pub struct Exchange {
     stream: TcpStream,
     received: Vec<u8>,
 }
 
 impl Upstream {
-    pub(crate) async fn new() -> Self {
+    pub async fn new() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         Self { listener, address }
     }
 
     /// Takes a connection and the head of the request on it.
-    pub(crate) async fn request(&self) -> (String, Exchange) {
+    pub async fn request(&self) -> (String, Exchange) {
         let (stream, _) = soon(self.listener.accept()).await.unwrap();
         let mut exchange = Exchange { stream, received: Vec::new() };
         (exchange.until("\r\n\r\n").await, exchange)
@@ -36,12 +35,12 @@ impl Upstream {
 }
 
 impl Exchange {
-    pub(crate) async fn with(address: SocketAddr) -> Self {
+    pub async fn with(address: SocketAddr) -> Self {
         Self { stream: TcpStream::connect(address).await.unwrap(), received: Vec::new() }
     }
 
     /// Reads up to and with `end`.
-    pub(crate) async fn until(&mut self, end: &str) -> String {
+    pub async fn until(&mut self, end: &str) -> String {
         loop {
             let found =
                 self.received.windows(end.len()).position(|window| window == end.as_bytes());
@@ -54,12 +53,12 @@ impl Exchange {
         }
     }
 
-    pub(crate) async fn send(&mut self, bytes: &str) {
+    pub async fn send(&mut self, bytes: &str) {
         self.stream.write_all(bytes.as_bytes()).await.unwrap();
     }
 
     /// Waits until the other end closes the connection.
-    pub(crate) async fn closed(mut self) {
+    pub async fn closed(mut self) {
         while soon(self.stream.read_buf(&mut self.received)).await.is_ok_and(|count| count > 0) {}
     }
 }

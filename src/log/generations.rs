@@ -1,0 +1,150 @@
+//! One producer after the other: where each begins, and what is missing between them.
+
+use bytes::BytesMut;
+use tokio::time::Instant;
+
+use super::Log;
+use crate::resume::GapReason;
+use crate::resume::event_id::IdLine;
+use crate::resume::keys::Keys;
+use crate::resume::seam::Seam;
+use crate::sse::Scanner;
+
+/// How many generations a stream knows positions of, beside its first.
+const MOST_GENERATIONS: usize = 1024;
+
+/// Where a generation begins.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Generation {
+    /// Its number; of several that begin at the same event, the last one's.
+    number: u32,
+    first: u64,
+    /// Why events may be missing before its first one, and from which of them on.
+    gap: Option<(u32, GapReason)>,
+}
+
+impl Log {
+    /// The running generation.
+    #[inline]
+    pub(crate) fn generation(&self) -> u32 {
+        self.later.last().map_or(1, |generation| generation.number)
+    }
+
+    /// The first offset of `generation`, if it has begun.
+    pub(crate) fn first_of(&self, generation: u32) -> Option<u64> {
+        match generation {
+            0 => None,
+            1 => Some(1),
+            _ if generation <= self.forgotten => None,
+            _ => self.after(generation - 1).first().map(|generation| generation.first),
+        }
+    }
+
+    /// The generations after `generation`.
+    fn after(&self, generation: u32) -> &[Generation] {
+        &self.later[self.later.partition_point(|known| known.number <= generation)..]
+    }
+
+    /// The lowest first offset of the generations after `generation`, if there are any.
+    pub(crate) fn first_after(&self, generation: u32) -> Option<u64> {
+        self.after(generation).iter().map(|generation| generation.first).min()
+    }
+
+    /// The generation that the event at `offset` belongs to.
+    pub(crate) fn generation_of(&self, offset: u64) -> u32 {
+        // Where payload is not kept, a later generation may begin before an earlier one.
+        let known = self.later.iter().rfind(|generation| generation.first <= offset);
+        known.map_or(1, |generation| generation.number)
+    }
+
+    /// A new producer goes on from here: what the last one left unfinished is dropped.
+    pub(crate) fn begin_generation(
+        &mut self,
+        id_line: IdLine,
+        gap: Option<GapReason>,
+        seam: Option<Seam>,
+        now: Instant,
+    ) {
+        self.end_producer();
+        self.history.seal(now);
+        let (number, first) = (self.generation() + 1, self.history.next());
+        match self.later.last_mut() {
+            Some(last) if last.first == first => last.number = number,
+            _ => self.remember(Generation { number, first, gap: None }),
+        }
+        self.id_line = id_line;
+        if let Some(reason) = gap {
+            self.tell_gap(reason);
+        }
+        self.seam = seam.map(Box::new);
+    }
+
+    #[cold]
+    fn remember(&mut self, generation: Generation) {
+        if self.later.len() == MOST_GENERATIONS {
+            self.forget_generation();
+        }
+        self.later.push(generation);
+    }
+
+    /// Forgets the oldest generation: what is to be told at its beginning is told at that of the next one.
+    fn forget_generation(&mut self) {
+        let oldest = self.later.remove(0);
+        self.forgotten = oldest.number;
+        if let Some(next) = self.later.first_mut() {
+            next.first = next.first.min(oldest.first);
+            next.gap = next.gap.or(oldest.gap);
+        }
+    }
+
+    /// The inner body has ended: what is unfinished is never dispatched, and so never sent.
+    pub(crate) fn end_producer(&mut self) {
+        self.publish(false);
+        self.scanner = Scanner::new();
+        self.out = BytesMut::new();
+        self.out_bytes = 0;
+        self.complete = 0;
+        if let Some(inner) = &mut self.inner {
+            inner.end_event();
+        }
+        self.seam = None;
+        self.oversize = None;
+    }
+
+    /// The reason to tell a reader that stands before `next` and was told of all generations up to `told`, with the
+    /// generation that it is told of.
+    #[inline]
+    pub(crate) fn untold(&self, told: u32, next: u64) -> Option<(u32, GapReason)> {
+        if told >= self.last_gap {
+            return None;
+        }
+        let begun = self.after(told).iter().filter(|generation| generation.first <= next);
+        begun.filter_map(|generation| generation.gap).rfind(|(number, _)| *number > told)
+    }
+
+    pub(super) fn tell_gap(&mut self, reason: GapReason) {
+        if let Some(generation) = self.later.last_mut() {
+            generation.gap = Some((generation.number, reason));
+            self.last_gap = generation.number;
+        }
+    }
+
+    /// What a new inner response may resend, if the inner service has an ID to go on from: one that it gave and took
+    /// back is none.
+    pub(crate) fn seam(&self, keys: &Keys) -> Option<Seam> {
+        let inner = self.inner.as_ref().filter(|inner| !inner.current().is_empty())?;
+        let window = inner.window(self.history.frames(), &self.id_line, keys);
+        Some(Seam::new(window, inner.current()))
+    }
+
+    /// Where no payload is kept: goes back to just after the event `offset`, which the inner service is to go on from.
+    /// What it said after that is to come again. `false`: it is not known any more.
+    pub(crate) fn rewind(&mut self, offset: u64, now: Instant) -> bool {
+        let at_end = offset == self.last();
+        let known = at_end || self.inner.as_mut().is_some_and(|inner| inner.rewind(offset));
+        if known && !at_end {
+            self.history.rewind(offset + 1, now);
+        }
+        known
+    }
+}

@@ -1,0 +1,298 @@
+//! Who polls the inner body, what it said, and how it ends.
+
+use std::sync::Arc;
+use std::task::Waker;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::{Drive, Ending, Lingering, Phase, Producer, State, Turn};
+use crate::driver::InnerBody;
+use crate::log::Room;
+use crate::observer::Observation;
+use crate::registry::LingerPermit;
+use crate::stream::Stream;
+use crate::stream::effects::Effects;
+use crate::stream::readers::Reader;
+
+impl State {
+    /// Puts the inner body where its readers drive it, unless the stream was purged meanwhile.
+    pub(in crate::stream) fn place(&mut self, body: InnerBody, fx: &mut Effects) {
+        match self.phase {
+            Phase::Live => self.producer = Producer::Inline(body),
+            _ => fx.dropped = Some(body),
+        }
+    }
+
+    /// A task has the inner body from the start.
+    pub(in crate::stream) fn drive_by_task(&mut self) {
+        self.producer = Producer::Task;
+    }
+
+    /// A task drives from now on.
+    pub(in crate::stream) fn move_to_task(&mut self, fx: &mut Effects) {
+        match std::mem::replace(&mut self.producer, Producer::Task) {
+            Producer::Inline(body) => fx.spawned = Some((body, self.log.generation())),
+            Producer::Lent { to, .. } => self.producer = Producer::Lent { to, to_task: true },
+            other => self.producer = other,
+        }
+    }
+
+    /// The inner body for a reader that has all there is and drives. That is the normal case, and nothing but a poll
+    /// follows from it; in all others [`turn`](Self::turn) tells.
+    #[inline]
+    pub(in crate::stream) fn lend(&mut self, key: usize) -> Option<InnerBody> {
+        if self.rest.is_empty() && self.has_all(key) { self.take_inline(key) } else { None }
+    }
+
+    /// Takes the inner body back from a reader for which it had nothing, and lets that wait. As normal, and as
+    /// little; in all other cases the inner body is returned, for [`give_back`](Self::give_back).
+    #[inline]
+    pub(in crate::stream) fn take_back(
+        &mut self,
+        body: InnerBody,
+        key: usize,
+        waker: &Waker,
+    ) -> Option<InnerBody> {
+        let stays = matches!(self.producer, Producer::Lent { to_task: false, .. });
+        if !stays || !self.has_all(key) {
+            return Some(body);
+        }
+        self.producer = Producer::Inline(body);
+        self.wait(key, waker);
+        None
+    }
+
+    /// Whether a reader follows, and there is nothing to send it or to tell it.
+    #[inline]
+    pub(in crate::stream) fn has_all(&mut self, key: usize) -> bool {
+        let Some(reader) = self.readers.get(key) else { return false };
+        let Some(follower) = reader.follower else { return false };
+        self.log.tail().is_at_end(follower)
+            && reader.close.is_none()
+            && self.log.untold(reader.told, reader.cursor.next).is_none()
+    }
+
+    #[inline]
+    pub(in crate::stream) fn take_inline(&mut self, key: usize) -> Option<InnerBody> {
+        if !matches!(self.producer, Producer::Inline(_)) {
+            return None;
+        }
+        match std::mem::replace(&mut self.producer, Producer::Lent { to: key, to_task: false }) {
+            Producer::Inline(body) => Some(body),
+            _ => None,
+        }
+    }
+
+    /// A reader gives the inner body back that it was lent, with what it said, and asks what to do next.
+    #[inline]
+    pub(in crate::stream) fn give_back(
+        &mut self,
+        body: InnerBody,
+        data: Option<Bytes>,
+        key: usize,
+        stream: &Stream,
+        waker: &Waker,
+        fx: &mut Effects,
+    ) -> Turn {
+        let had_nothing = data.is_none();
+        if let Some(data) = data {
+            self.take_in(data, stream, fx);
+            // Where no task drives, or one will only from now on, nobody else tells the others.
+            if self.readers.len() > 1 {
+                self.readers.wake_all(&mut fx.wakers);
+            }
+        }
+        self.put_back(body, fx);
+        if !had_nothing {
+            return self.turn(key, stream, waker, fx);
+        }
+        // The inner body will wake this reader; it is not to be polled once more before that.
+        if let Some(step) = self.step(key, stream) {
+            return Turn::Step(step);
+        }
+        self.wait(key, waker);
+        Turn::Wait
+    }
+
+    #[inline]
+    pub(in crate::stream) fn put_back(&mut self, body: InnerBody, fx: &mut Effects) {
+        match self.producer {
+            Producer::Lent { to_task: false, .. } => self.producer = Producer::Inline(body),
+            Producer::Lent { to_task: true, .. } => {
+                self.producer = Producer::Task;
+                fx.spawned = Some((body, self.log.generation()));
+            }
+            _ => fx.dropped = Some(body),
+        }
+    }
+
+    /// What the inner body said. Called only when nothing of what it said before is left.
+    #[inline]
+    pub(in crate::stream) fn take_in(&mut self, data: Bytes, stream: &Stream, fx: &mut Effects) {
+        if matches!(self.phase, Phase::Live) {
+            self.append(data, stream, fx);
+        }
+    }
+
+    pub(in crate::stream) fn take_rest(&mut self, stream: &Stream, fx: &mut Effects) {
+        let rest = std::mem::take(&mut self.rest);
+        self.append(rest, stream, fx);
+    }
+
+    /// What there is no room for becomes the rest; what was taken is let go of.
+    #[inline]
+    pub(in crate::stream) fn append(&mut self, mut data: Bytes, stream: &Stream, fx: &mut Effects) {
+        let room = self.room(stream);
+        self.log.append(
+            &mut data,
+            &stream.config.rules,
+            &stream.registry.keys,
+            &room,
+            Instant::now,
+        );
+        if !data.is_empty() {
+            self.rest = data;
+        }
+        if self.log.take_retry_news() {
+            // It may stand alone, and then history does not have it.
+            let behind = self.readers.iter_mut().filter(|reader| reader.follower.is_none());
+            behind.for_each(|reader| reader.retry_due = true);
+        }
+        if self.log.has_news() {
+            fx.observations.extend(self.log.take_news());
+        }
+    }
+
+    #[inline]
+    pub(in crate::stream) fn room(&mut self, stream: &Stream) -> Room {
+        let foremost = self.readers.foremost().unwrap_or(self.left);
+        let rules = &stream.config.rules;
+        let counts_tail = !rules.retention.payload || self.log.is_within_oversize();
+        Room {
+            protected: foremost.next,
+            total: foremost.total,
+            tail_is_behind: counts_tail && self.tail_is_behind(),
+            read_on: stream.config.read_on,
+            at_cap: stream.registry.is_at_cap(&stream.config.limits),
+        }
+    }
+
+    pub(in crate::stream) fn tail_is_behind(&mut self) -> bool {
+        // Who came too late for the frame that is being passed on waits for its end, and must not wait for others.
+        let (in_frame, last) = (self.log.is_within_oversize(), self.log.last());
+        let waits =
+            |reader: &Reader| in_frame && reader.follower.is_none() && reader.cursor.next > last;
+        if self.readers.iter().any(waits) {
+            return false;
+        }
+        let tail = self.log.tail();
+        let mut followers = self.readers.iter().filter_map(|reader| reader.follower).peekable();
+        followers.peek().is_some() && !followers.any(|follower| tail.is_at_end(follower))
+    }
+
+    /// Whether a task drives the inner body of `generation`. If not, that was let go of.
+    pub(in crate::stream) fn is_driven_by(&self, generation: u32) -> bool {
+        matches!((&self.phase, &self.producer), (Phase::Live, Producer::Task))
+            && self.log.generation() == generation
+    }
+
+    /// What the task that drives the inner body of `generation` is to do now.
+    pub(in crate::stream) fn drive(
+        &mut self,
+        generation: u32,
+        stream: &Stream,
+        waker: &Waker,
+        now: Instant,
+        fx: &mut Effects,
+    ) -> Drive {
+        if !self.is_driven_by(generation) {
+            return Drive::Stop;
+        }
+        if self.lingering.as_ref().is_some_and(|lingering| lingering.until <= now) {
+            self.lingering = None;
+            fx.observations.push(Observation::LingerEnded { resumed: false });
+            self.release(fx);
+            return Drive::Stop;
+        }
+        self.driver = Some(waker.clone());
+        if !self.rest.is_empty() {
+            self.take_rest(stream, fx);
+        }
+        let room = self.room(stream);
+        self.paused = self.log.is_full(&stream.config.rules, &room);
+        if self.paused {
+            self.readers.wake_all(&mut fx.wakers);
+            return Drive::Pause(self.linger_until());
+        }
+        if !self.rest.is_empty() {
+            return Drive::Yield;
+        }
+        Drive::Poll(self.linger_until())
+    }
+
+    pub(in crate::stream) fn linger_until(&self) -> Option<Instant> {
+        self.lingering.as_ref().map(|lingering| lingering.until)
+    }
+
+    pub(in crate::stream) fn unpause(&mut self) -> Option<Waker> {
+        if std::mem::take(&mut self.paused) { self.driver.take() } else { None }
+    }
+
+    #[inline]
+    pub(in crate::stream) fn unpause_if_room(&mut self, stream: &Stream) -> Option<Waker> {
+        if !self.paused {
+            return None;
+        }
+        let room = self.room(stream);
+        if self.log.is_full(&stream.config.rules, &room) { None } else { self.unpause() }
+    }
+
+    /// The last reader of a live stream has left.
+    pub(in crate::stream) fn left_alone(
+        &mut self,
+        permit: impl FnOnce() -> Option<(LingerPermit, Instant)>,
+        fx: &mut Effects,
+    ) {
+        if matches!(self.producer, Producer::Claimed(_)) {
+            return;
+        }
+        match permit() {
+            Some((permit, until)) => {
+                self.lingering = Some(Box::new(Lingering { until, _permit: permit }));
+                fx.observations.push(Observation::LingerBegan);
+                self.move_to_task(fx);
+            }
+            None => self.release(fx),
+        }
+        fx.wakers.extend(self.driver.take());
+    }
+
+    /// Drops the inner body before it has ended.
+    pub(in crate::stream) fn release(&mut self, fx: &mut Effects) {
+        self.end(Ending::Aborted(None), fx);
+    }
+
+    /// The inner body is over. Called only when all that it said is in the log.
+    pub(in crate::stream) fn end(&mut self, ending: Ending, fx: &mut Effects) {
+        if !matches!(self.phase, Phase::Live) {
+            return;
+        }
+        self.log.end_producer();
+        self.rest = Bytes::new();
+        match std::mem::replace(&mut self.producer, Producer::None) {
+            Producer::Inline(body) => fx.dropped = Some(body),
+            other => fx.decided = other.into_decided(),
+        }
+        self.ended_at = Some(Instant::now());
+        fx.wakers.extend(self.driver.take());
+        self.phase = match ending {
+            Ending::Finished(trailers) => Phase::Finished(trailers),
+            Ending::Aborted(error) => Phase::Aborted(error.map(Arc::new)),
+        };
+        if self.lingering.take().is_some() {
+            fx.observations.push(Observation::LingerEnded { resumed: false });
+        }
+        self.readers.wake_all(&mut fx.wakers);
+    }
+}

@@ -1,0 +1,86 @@
+//! What a stream holds, for how long, and what operators see and do of it.
+
+use tokio::time::Instant;
+
+use super::{Ending, EvictionClass, Phase, State, Summary};
+use crate::stream::Stream;
+use crate::stream::effects::Effects;
+
+impl State {
+    /// Heap that the stream takes.
+    #[inline]
+    pub(in crate::stream) fn heap_bytes(&self) -> usize {
+        self.log.heap_bytes() + self.readers.heap_bytes() + self.rest.len()
+    }
+
+    /// Takes how many bytes more or less than when it was last asked.
+    #[inline]
+    pub(in crate::stream) fn take_growth(&mut self) -> isize {
+        let bytes = self.heap_bytes();
+        let growth = bytes.wrapping_sub(self.accounted) as isize;
+        self.accounted = bytes;
+        growth
+    }
+
+    /// The first event that somebody has still to read, as far as that protects it.
+    pub(in crate::stream) fn protected(&self, stream: &Stream) -> u64 {
+        if stream.config.read_on || !matches!(self.phase, Phase::Live) && self.readers.is_empty() {
+            return u64::MAX;
+        }
+        self.readers.foremost().unwrap_or(self.left).next
+    }
+
+    /// Does what time brings. Returns whether the stream is over and forgotten.
+    pub(in crate::stream) fn sweep(
+        &mut self,
+        stream: &Stream,
+        now: Instant,
+        fx: &mut Effects,
+    ) -> bool {
+        self.log.sweep(&stream.config.rules, &stream.registry.keys, self.protected(stream), now);
+        fx.wakers.extend(self.unpause_if_room(stream));
+        let age = stream.config.rules.retention.age;
+        let over = self.ended_at.is_some_and(|ended| now.saturating_duration_since(ended) >= age);
+        over && self.readers.is_empty()
+    }
+
+    /// Gives up the oldest events that nobody has still to read. Returns whether there were any.
+    pub(in crate::stream) fn give_up_oldest(&mut self, stream: &Stream) -> bool {
+        let protected = self.protected(stream);
+        let (rules, keys) = (&stream.config.rules, &stream.registry.keys);
+        self.log.drop_oldest(rules, keys, protected, Instant::now())
+    }
+
+    /// In which order streams are evicted.
+    pub(in crate::stream) fn eviction_class(&self) -> EvictionClass {
+        match self.phase {
+            _ if !self.readers.is_empty() => EvictionClass::Read,
+            Phase::Finished(_) | Phase::Purged => EvictionClass::Finished,
+            Phase::Aborted(_) => EvictionClass::Aborted,
+            Phase::Live => EvictionClass::Unread,
+        }
+    }
+
+    pub(in crate::stream) fn summary(&self) -> Summary {
+        Summary {
+            state: self.stream_state(false),
+            clients: self.readers.len(),
+            first: self.log.first_retained(),
+            last: self.log.last(),
+            bytes: self.accounted,
+        }
+    }
+
+    pub(in crate::stream) fn accounted(&self) -> usize {
+        self.accounted
+    }
+
+    /// Ends the stream and forgets all of it.
+    pub(in crate::stream) fn purge(&mut self, fx: &mut Effects) {
+        self.end(Ending::Aborted(None), fx);
+        self.phase = Phase::Purged;
+        self.log.clear(Instant::now());
+        self.readers.wake_all(&mut fx.wakers);
+        fx.wakers.extend(self.driver.take());
+    }
+}

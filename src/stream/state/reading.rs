@@ -1,0 +1,266 @@
+//! What a reader gets next, and where readers come and go.
+
+use std::sync::Arc;
+use std::task::Waker;
+
+use tokio::time::Instant;
+
+use super::{Phase, Producer, Start, State, Turn, fail};
+use crate::config::SlowReader;
+use crate::error::{ResumeError, ResumeErrorKind};
+use crate::log::{Cursor, Found};
+use crate::observer::Observation;
+use crate::registry::LingerPermit;
+use crate::resume::position::Position;
+use crate::resume::{Gap, GapReason};
+use crate::sse::encode;
+use crate::stream::effects::Effects;
+use crate::stream::readers::{Close, Closing, Reader};
+use crate::stream::{Step, Stream};
+
+impl State {
+    pub(in crate::stream) fn attach(
+        &mut self,
+        start: Start,
+        by_task: bool,
+        fx: &mut Effects,
+    ) -> usize {
+        let reader = Reader {
+            waker: None,
+            follower: None,
+            cursor: self.log.cursor(start.next),
+            told: start.told,
+            within_frame: false,
+            begun: false,
+            retry_due: start.retry_due,
+            close: None,
+        };
+        // A second reader must not depend on whether the first one's socket takes anything.
+        if by_task && !self.readers.is_empty() {
+            self.move_to_task(fx);
+        }
+        if self.lingering.take().is_some() {
+            fx.observations.push(Observation::LingerEnded { resumed: true });
+            fx.wakers.extend(self.driver.take());
+        }
+        // It may be ahead of those for whom the inner body is held back.
+        fx.wakers.extend(self.unpause());
+        self.readers.insert(reader)
+    }
+
+    /// Removes a reader; `permit` is asked whether an inner body may be read on without any.
+    pub(in crate::stream) fn detach(
+        &mut self,
+        key: usize,
+        permit: impl FnOnce() -> Option<(LingerPermit, Instant)>,
+        fx: &mut Effects,
+    ) {
+        let Some(reader) = self.readers.remove(key) else { return };
+        if let Some(follower) = reader.follower {
+            self.log.tail().leave(follower);
+        }
+        if matches!(self.producer, Producer::Lent { to, .. } if to == key) {
+            // Code of others, such as an observer, panicked while the reader had it: it does not come back.
+            self.release(fx);
+        }
+        if !self.readers.is_empty() {
+            // Where readers drive by themselves, the one that left may have been whom the inner body would wake.
+            if matches!(self.producer, Producer::Inline(_)) {
+                self.readers.wake_all(&mut fx.wakers);
+            }
+            fx.wakers.extend(self.unpause());
+            return;
+        }
+        self.left = reader.cursor;
+        if matches!(self.phase, Phase::Live) {
+            self.left_alone(permit, fx);
+        }
+    }
+
+    /// What a reader is to do. If that is to wait, `waker` is woken when it is worth asking again.
+    #[inline]
+    pub(in crate::stream) fn turn(
+        &mut self,
+        key: usize,
+        stream: &Stream,
+        waker: &Waker,
+        fx: &mut Effects,
+    ) -> Turn {
+        loop {
+            if let Some(step) = self.step(key, stream) {
+                if let Some(driver) = self.unpause_if_room(stream) {
+                    fx.wakers.push(driver);
+                }
+                return Turn::Step(step);
+            }
+            if matches!(self.producer, Producer::Inline(_)) {
+                if self.rest.is_empty() {
+                    return self.take_inline(key).map_or(Turn::Wait, Turn::Drive);
+                }
+                let left = self.rest.len();
+                self.take_rest(stream, fx);
+                if self.rest.len() < left {
+                    if self.readers.len() > 1 {
+                        self.readers.wake_all(&mut fx.wakers);
+                    }
+                    continue;
+                }
+                // There is room once another reader has taken what waits for it, and so it takes the rest.
+            }
+            self.wait(key, waker);
+            return Turn::Wait;
+        }
+    }
+
+    #[inline]
+    pub(in crate::stream) fn wait(&mut self, key: usize, waker: &Waker) {
+        let Some(reader) = self.readers.get(key) else { return };
+        match &mut reader.waker {
+            Some(old) if old.will_wake(waker) => {}
+            slot => *slot = Some(waker.clone()),
+        }
+    }
+
+    /// The next thing that a reader gets, if it is there.
+    #[inline]
+    pub(in crate::stream) fn step(&mut self, key: usize, stream: &Stream) -> Option<Step> {
+        loop {
+            let reader = self.readers.get(key)?;
+            if let Some(close) = reader.due_close() {
+                return Some(Step::Close(close));
+            }
+            // Nothing may come between the pieces of a frame.
+            let next = reader.cursor.next;
+            let untold = || self.log.untold(reader.told, next);
+            if let Some((generation, reason)) = (!reader.within_frame).then(untold).flatten() {
+                reader.told = generation;
+                return Some(self.generation_gap(key, generation, reason));
+            }
+            let Some(mut follower) = reader.follower else {
+                if std::mem::take(&mut reader.retry_due) {
+                    if let Some(retry) = self.log.retry() {
+                        return Some(Step::Data(encode::retry(retry)));
+                    }
+                }
+                match self.read_history(key, stream) {
+                    Some(step) => return Some(step),
+                    None if self.log.is_within_oversize() => return None,
+                    None => {
+                        let follower = self.log.tail().follow();
+                        self.readers.get(key)?.follower = Some(follower);
+                        continue;
+                    }
+                }
+            };
+            if let Some(taken) = self.log.tail().take(&mut follower) {
+                reader.follower = Some(follower);
+                reader.cursor = Cursor::before(taken.next, taken.total);
+                reader.within_frame = taken.within_frame;
+                reader.begun = true;
+                return Some(Step::Data(taken.bytes));
+            }
+            if !self.log.tail().has_lost(follower) {
+                return self.at_the_end(key);
+            }
+            self.log.tail().leave(follower);
+            reader.follower = None;
+            reader.retry_due = true;
+            if reader.within_frame {
+                return Some(fail(ResumeErrorKind::TooSlow));
+            }
+            reader.cursor = self.log.cursor(reader.cursor.next);
+        }
+    }
+
+    /// The next thing for a reader that is behind; `None` if it is not any more.
+    pub(in crate::stream) fn read_history(&mut self, key: usize, stream: &Stream) -> Option<Step> {
+        let reader = self.readers.get(key)?;
+        let next = reader.cursor.next;
+        if next > self.log.last() {
+            return None;
+        }
+        match self.log.read(&mut reader.cursor, Instant::now) {
+            Found::Frames(bytes) => {
+                reader.begun = true;
+                Some(Step::Data(bytes))
+            }
+            Found::Missing { resumed, reason } => {
+                let slow =
+                    reader.begun && matches!(reason, GapReason::Evicted | GapReason::Expired);
+                if slow && stream.config.slow_reader == SlowReader::Disconnect {
+                    return Some(fail(ResumeErrorKind::TooSlow));
+                }
+                let reason = if slow { GapReason::TooSlow } else { reason };
+                let generation = self.log.generation_of(resumed);
+                reader.told = reader.told.max(generation);
+                let gap = Gap {
+                    requested: Some(next - 1),
+                    resumed,
+                    missed: Some(resumed + 1 - next),
+                    reason,
+                };
+                Some(Step::Gap(Box::new((gap, Position { generation, offset: resumed }))))
+            }
+            Found::End => None,
+        }
+    }
+
+    /// What a reader is told that passes into a generation which does not go on exactly.
+    #[cold]
+    pub(in crate::stream) fn generation_gap(
+        &mut self,
+        key: usize,
+        generation: u32,
+        reason: GapReason,
+    ) -> Step {
+        let next = self.readers.get(key).map_or(1, |reader| reader.cursor.next);
+        let gap = Gap { requested: Some(next - 1), resumed: next - 1, missed: None, reason };
+        Step::Gap(Box::new((gap, Position { generation, offset: next - 1 })))
+    }
+
+    /// What a reader gets that has all there is.
+    #[inline]
+    pub(in crate::stream) fn at_the_end(&mut self, key: usize) -> Option<Step> {
+        if matches!(self.phase, Phase::Live) { None } else { Some(self.last_step(key)) }
+    }
+
+    #[cold]
+    pub(in crate::stream) fn last_step(&mut self, key: usize) -> Step {
+        let within_frame = self.readers.get(key).is_some_and(|reader| reader.within_frame);
+        match &self.phase {
+            Phase::Finished(_) if within_frame => fail(ResumeErrorKind::ProducerLost),
+            Phase::Finished(trailers) => Step::End(trailers.clone()),
+            Phase::Aborted(Some(error)) => Step::Fail(ResumeError::inner(Arc::clone(error))),
+            Phase::Purged => fail(ResumeErrorKind::Purged),
+            Phase::Live | Phase::Aborted(None) => fail(ResumeErrorKind::ProducerLost),
+        }
+    }
+
+    /// Ends one response, once what is published now was sent.
+    pub(in crate::stream) fn close(&mut self, key: usize, how: Close) {
+        let after = self.log.last() + 1;
+        if let Some(reader) = self.readers.get(key) {
+            reader.close = Some(Box::new(Closing { how, after }));
+        }
+    }
+
+    /// Ends all responses of the stream, once what is published now was sent. The inner body is not touched.
+    pub(in crate::stream) fn close_all(&mut self, how: impl Fn() -> Close, fx: &mut Effects) {
+        let after = self.log.last() + 1;
+        self.readers
+            .iter_mut()
+            .for_each(|reader| reader.close = Some(Box::new(Closing { how: how(), after })));
+        self.readers.wake_all(&mut fx.wakers);
+    }
+
+    /// Notes that the end is being sent to a client that has all events.
+    pub(in crate::stream) fn tell_end(&mut self) {
+        self.end_told = true;
+    }
+
+    /// Notes that the loss of the rest is being told.
+    pub(in crate::stream) fn tell_loss(&mut self) -> Position {
+        self.loss_told = true;
+        Position { generation: self.log.generation() + 1, offset: self.log.last() }
+    }
+}

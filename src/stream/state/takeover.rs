@@ -1,0 +1,77 @@
+//! How a stream goes on after its inner body was lost.
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::{Ending, Phase, Producer, State};
+use crate::error::ResumeErrorKind;
+use crate::registry::LingerPermit;
+use crate::stream::effects::Effects;
+use crate::stream::readers::{Close, Closing};
+
+impl State {
+    /// Claims the takeover of an aborted stream.
+    pub(in crate::stream) fn claim(&mut self) -> bool {
+        let free = matches!(self.phase, Phase::Aborted(_));
+        if free {
+            self.phase = Phase::Live;
+            self.ended_at = None;
+            self.producer = Producer::Claimed(watch::channel(()).0);
+        }
+        free
+    }
+
+    /// Whether a takeover is claimed.
+    pub(in crate::stream) fn is_undecided(&self) -> bool {
+        matches!(self.producer, Producer::Claimed(_))
+    }
+
+    /// What closes when it is decided how the takeover goes that is claimed.
+    pub(in crate::stream) fn decision(&self) -> Option<watch::Receiver<()>> {
+        match &self.producer {
+            Producer::Claimed(decided) => Some(decided.subscribe()),
+            _ => None,
+        }
+    }
+
+    /// The claim led to nothing. Does nothing if it was decided before.
+    pub(in crate::stream) fn release_claim(&mut self, fx: &mut Effects) {
+        if self.is_undecided() {
+            self.end(Ending::Aborted(None), fx);
+        }
+    }
+
+    /// The claim led to a new inner body, which the caller places or drives in a task.
+    pub(in crate::stream) fn adopted(&mut self, fx: &mut Effects) {
+        fx.decided = std::mem::replace(&mut self.producer, Producer::Task).into_decided();
+        self.readers.wake_all(&mut fx.wakers);
+    }
+
+    /// Ends the readers that cannot go on with the next inner body: those that got a part of a frame whose rest never
+    /// comes, and, where the stream goes back to the event `rewound_to`, those that are not there.
+    pub(in crate::stream) fn leave_behind(&mut self, rewound_to: Option<u64>) {
+        let tail = self.log.tail();
+        for reader in self.readers.iter_mut() {
+            let is_following = reader.follower.is_some();
+            let has_more = reader.follower.is_some_and(|follower| !tail.is_at_end(follower));
+            let is_in_frame = if has_more { tail.is_within_frame() } else { reader.within_frame };
+            let is_there = |next| reader.cursor.next == next && !is_following;
+            if is_in_frame || !rewound_to.is_none_or(is_there) {
+                let how = Close::Broken(ResumeErrorKind::ProducerLost, None);
+                reader.within_frame = false;
+                reader.close = Some(Box::new(Closing { how, after: 0 }));
+            }
+        }
+    }
+
+    /// The claimant and all others left before the new inner body came.
+    pub(in crate::stream) fn adopted_by_nobody(
+        &mut self,
+        permit: impl FnOnce() -> Option<(LingerPermit, Instant)>,
+        fx: &mut Effects,
+    ) {
+        if self.readers.is_empty() {
+            self.left_alone(permit, fx);
+        }
+    }
+}

@@ -1,4 +1,0 @@
-//! What tests of the proxy share.
-
-pub(crate) mod process;
-pub(crate) mod socket;
