@@ -40,6 +40,11 @@ impl Log {
         }
     }
 
+    /// The generations after `generation`.
+    fn after(&self, generation: u32) -> &[Generation] {
+        &self.later[self.later.partition_point(|known| known.number <= generation)..]
+    }
+
     /// The lowest first offset of the generations after `generation`, if there are any.
     pub(crate) fn first_after(&self, generation: u32) -> Option<u64> {
         self.after(generation).iter().map(|generation| generation.first).min()
@@ -72,6 +77,24 @@ impl Log {
             self.tell_gap(reason);
         }
         self.seam = seam.map(Box::new);
+    }
+
+    #[cold]
+    fn remember(&mut self, generation: Generation) {
+        if self.later.len() == MOST_GENERATIONS {
+            self.forget_generation();
+        }
+        self.later.push(generation);
+    }
+
+    /// Forgets the oldest generation: what is to be told at its beginning is told at that of the next one.
+    fn forget_generation(&mut self) {
+        let oldest = self.later.remove(0);
+        self.forgotten = oldest.number;
+        if let Some(next) = self.later.first_mut() {
+            next.first = next.first.min(oldest.first);
+            next.gap = next.gap.or(oldest.gap);
+        }
     }
 
     /// The inner body has ended: what is unfinished is never dispatched, and so never sent.
