@@ -21,7 +21,7 @@ use tokio::time::{Instant, timeout};
 use tower::{Layer, Service, service_fn};
 use tower_sse_resume::{Linger, SseResumeLayer, StreamHandle};
 
-/// SplitMix64.
+/// A small seeded generator (splitmix64).
 #[derive(Clone)]
 struct Random(u64);
 

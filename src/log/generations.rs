@@ -147,27 +147,4 @@ impl Log {
         }
         known
     }
-
-    /// The generations after `generation`.
-    fn after(&self, generation: u32) -> &[Generation] {
-        &self.later[self.later.partition_point(|known| known.number <= generation)..]
-    }
-
-    #[cold]
-    fn remember(&mut self, generation: Generation) {
-        if self.later.len() == MOST_GENERATIONS {
-            self.forget_generation();
-        }
-        self.later.push(generation);
-    }
-
-    /// Forgets the oldest generation: what is to be told at its beginning is told at that of the next one.
-    fn forget_generation(&mut self) {
-        let oldest = self.later.remove(0);
-        self.forgotten = oldest.number;
-        if let Some(next) = self.later.first_mut() {
-            next.first = next.first.min(oldest.first);
-            next.gap = next.gap.or(oldest.gap);
-        }
-    }
 }

@@ -261,7 +261,9 @@ impl Case {
         let Some(stream) = self.streams.get_mut(token) else { return Vec::new() };
         let mut universes: Vec<(Universe, usize)> = Vec::new();
         for generation in 1..=stream.generation() {
-            if generation > 1 && stream.spoken(generation).is_empty() {
+            // As long as it has no event, it is where it began.
+            let none = universes.is_empty() && generation == stream.generation();
+            if stream.spoken(generation).is_empty() && !none {
                 continue;
             }
             let call = lock(stream.call(generation));

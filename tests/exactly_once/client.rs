@@ -72,6 +72,11 @@ impl Connection {
             while self.poll(cx.waker()) {}
             if self.end.is_some() { Poll::Ready(()) } else { Poll::Pending }
         });
-        let _ = tokio::time::timeout(wait, read).await;
+        // Not read once more when the time is over: that would hide a wake-up that is lost.
+        tokio::select! {
+            biased;
+            () = tokio::time::sleep(wait) => {}
+            () = read => {}
+        }
     }
 }

@@ -219,7 +219,7 @@ impl<'a> Check<'a> {
     fn is_justified(&mut self, signal: &Signal) {
         let Bounds { events, bytes, age, read_on, oversize, .. } = self.bounds;
         let stream = self.stream();
-        let last = stream.last_offset_at_most();
+        let last = stream.last_offset_at_most(oversize);
         // An ID line has up to 133 bytes, and each frame may come to have a comment of two more.
         let most_bytes = stream.bytes_said() + 140 * last as usize;
         let aged = stream.born().elapsed() >= age;

@@ -160,9 +160,10 @@ impl Stream {
     }
 
     /// At most so many events can have offsets by now.
-    pub(crate) fn last_offset_at_most(&mut self) -> u64 {
-        // An oversize frame that is unfinished has an offset, too.
-        (1..=self.generation()).map(|number| self.spoken(number).len() as u64 + 1).sum()
+    pub(crate) fn last_offset_at_most(&mut self, oversize: bool) -> u64 {
+        // A frame over the limit has an offset though it is unfinished.
+        let more = u64::from(oversize);
+        (1..=self.generation()).map(|number| self.spoken(number).len() as u64 + more).sum()
     }
 
     pub(crate) fn bytes_said(&self) -> usize {

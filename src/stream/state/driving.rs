@@ -218,6 +218,8 @@ impl State {
         self.driver = Some(waker.clone());
         if !self.rest.is_empty() {
             self.take_rest(stream, fx);
+            // The task wakes them only for what it reads itself.
+            self.readers.wake_all(&mut fx.wakers);
         }
         let room = self.room(stream);
         self.paused = self.log.is_full(&stream.config.rules, &room);
