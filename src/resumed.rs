@@ -8,14 +8,12 @@ use http::{HeaderMap, Response};
 use crate::answer::{self, Answer};
 use crate::ask;
 use crate::body::{Reader, ResumeBody};
-use crate::config::StartAt;
 use crate::handle::StreamHandle;
 use crate::observer::Observation;
-use crate::resume::Gap;
 use crate::resume::plan::Plan;
 use crate::resume::position::Position;
 use crate::stream::{Start, Stream};
-use crate::wrap::send_retry;
+use crate::wrap::{Wrap, send_retry};
 
 /// A client that came back to a stream that is known, with its place in it.
 pub(crate) struct Resumed {
@@ -48,26 +46,21 @@ impl Resumed {
         Self { stream: Arc::clone(stream), position, answer, at_end, reader }
     }
 
-    /// A client that has no position, and goes on with a shared stream that was aborted.
-    pub(crate) fn joining(stream: &Arc<Stream>, primed: bool, gap: Option<&Gap>) -> Self {
-        let position = stream.start_of(StartAt::Live);
+    /// A client that has no position of it, and goes on with a shared stream that was aborted.
+    pub(crate) fn joining(stream: &Arc<Stream>, wrap: &Wrap) -> Self {
+        let (position, gap) = wrap.place_in(stream);
+        let at_end = stream.events_after(position.offset) == 0;
         // What was lost before it came is no gap to it.
-        let told = stream.end_position().generation;
+        let told = if at_end { stream.end_position().generation } else { position.generation };
         let start = Start { next: position.offset + 1, told, retry_due: true };
         let mut reader = Reader::new(Arc::clone(stream), start);
         reader.leaves_stream_running();
-        reader.primed = primed;
+        reader.primed = wrap.primed;
         send_retry(&mut reader);
-        if let Some(gap) = gap {
+        if let Some(gap) = &gap {
             reader.send_gap_first(gap, position);
         }
-        Self {
-            stream: Arc::clone(stream),
-            position,
-            answer: Answer::Takeover,
-            at_end: true,
-            reader,
-        }
+        Self { stream: Arc::clone(stream), position, answer: Answer::Takeover, at_end, reader }
     }
 
     /// Whether nothing is left to replay.

@@ -180,7 +180,7 @@ impl<S> SseResume<S> {
         match sharing::join(&self.shared.registry, wrap.binding) {
             Join::Lead(lead) => sharing::lead(&runtime, self.inner.call(request), wrap, lead),
             Join::Stream(stream) if stream.claim() => {
-                let resumed = Resumed::joining(&stream, wrap.primed, wrap.gap_if_joined.as_ref());
+                let resumed = Resumed::joining(&stream, &wrap);
                 self.take_over(request, resumed)
             }
             Join::Stream(stream) if !stream.is_undecided() => {

@@ -53,6 +53,8 @@ pub(crate) struct Origin {
     pub(crate) binding: Binding,
     /// Whether others may join it, by its binding.
     pub(crate) is_shared: bool,
+    /// The last event ID that the inner service was first called with; empty: none.
+    pub(crate) inner_id: Vec<u8>,
     /// Whether the inner service may be called again for it.
     pub(crate) repeatable: bool,
     /// The headers that every response of the stream has.

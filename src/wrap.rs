@@ -17,9 +17,9 @@ use crate::handle::StreamHandle;
 use crate::jitter::jitter;
 use crate::observer::Observation;
 use crate::registry::{Registry, Shared};
-use crate::resume::Gap;
 use crate::resume::event_id::Token;
 use crate::resume::position::Position;
+use crate::resume::{Gap, GapReason};
 use crate::sse::encode;
 use crate::stream::{Origin, Start, Stream};
 
@@ -131,14 +131,29 @@ impl Wrap {
         (Response::from_parts(parts, ResumeBody::stream(reader)), Some(begun))
     }
 
-    /// The response to a client that joins a stream which is there.
-    pub(crate) fn joined<B>(mut self, stream: &Arc<Stream>) -> Response<ResumeBody<B>> {
-        if self.gap_if_joined.is_some() {
-            self.gap = self.gap_if_joined;
-            self.answer = Answer::Gap;
+    /// Where a client begins that joins a stream which is there, and what it is told first.
+    ///
+    /// One that goes on from elsewhere begins where the stream did, if the inner service was called with the same ID
+    /// for it. Else it may have missed something, and is told so.
+    pub(crate) fn place_in(&self, stream: &Stream) -> (Position, Option<Gap>) {
+        let goes_on = self.answer == Answer::Forwarded || !self.inner_id.is_empty();
+        if goes_on && stream.origin.inner_id == self.inner_id {
+            return (Position { generation: 1, offset: 0 }, None);
         }
         let start_at = self.config.share.as_ref().map_or(StartAt::Live, |share| share.start_at);
-        let from = stream.start_of(start_at);
+        let reason = GapReason::Unknown;
+        let missed = Gap { requested: None, resumed: 0, missed: None, reason };
+        let gap = goes_on.then(|| self.gap_if_joined.unwrap_or(missed));
+        (stream.start_of(start_at), gap.or(self.gap))
+    }
+
+    /// The response to a client that joins a stream which is there.
+    pub(crate) fn joined<B>(mut self, stream: &Arc<Stream>) -> Response<ResumeBody<B>> {
+        let (from, gap) = self.place_in(stream);
+        if gap.is_some() {
+            self.answer = Answer::Gap;
+        }
+        self.gap = gap;
         let mut headers = HeaderMap::clone(&stream.origin.headers);
         answer::describe(&mut headers, self.answer, &stream.id_of(from));
         let mut response =
@@ -157,6 +172,7 @@ impl Wrap {
         let origin = Origin {
             binding: if self.is_shared { self.binding } else { named(self.binding) },
             is_shared: self.is_shared,
+            inner_id: self.inner_id.clone(),
             repeatable: self.repeatable,
             headers: self.registry.intern(headers),
         };

@@ -187,3 +187,37 @@ async fn who_joins_with_an_id_that_is_not_known_is_told_so() {
     third.read();
     assert!(third.gaps()[0].contains("unknown"));
 }
+
+#[tokio::test]
+async fn who_returns_after_an_end_gets_all_of_the_next_stream_also_when_it_comes_late() {
+    let mut app = app();
+    let mut first = app.get("").await;
+    app.body().send("data: 1\n\n");
+    app.body().end();
+    first.read_until(|_| false).await;
+    let id = first.last_event_id();
+    app.get(&id).await.read_until(|_| false).await;
+    let mut early = app.get(&id).await;
+    app.body().send("data: 2\n\n");
+    early.read_until(|client| !client.data().is_empty()).await;
+    let mut late = app.get(&id).await;
+    late.read_until(|client| !client.data().is_empty()).await;
+    assert_eq!(late.data(), ["2"]);
+    assert_eq!(app.inner.calls(), 2);
+}
+
+#[tokio::test]
+async fn who_joins_with_an_id_of_the_inner_service_begins_there_or_is_told_that_it_may_miss_something()
+ {
+    let mut app = app();
+    let mut first = app.get("7").await;
+    app.body().send("id: 8\ndata: 8\n\n");
+    first.read_until(|client| !client.data().is_empty()).await;
+    let mut same = app.get("7").await;
+    same.read_until(|client| !client.data().is_empty()).await;
+    assert_eq!(same.data(), ["8"]);
+    let mut other = app.get("5").await;
+    other.read();
+    assert_eq!(other.events()[0].event, "resume-gap");
+    assert_eq!(other.header("sse-resume"), Some("gap"));
+}

@@ -21,7 +21,7 @@ use tokio::time::{Instant, timeout};
 use tower::{Layer, Service, service_fn};
 use tower_sse_resume::{Linger, SseResumeLayer, StreamHandle};
 
-/// A small seeded generator (splitmix64).
+/// Numbers by `SplitMix64`.
 #[derive(Clone)]
 struct Random(u64);
 

@@ -142,12 +142,9 @@ impl Inner {
             said.splice(0..0, BYTE_ORDER_MARK.iter().copied());
         }
         if random.one_in(4) {
-            said.extend_from_slice(*random.pick(&[
-                &b"data: unfinished"[..],
-                b"data: x\n",
-                b"id: 7\n",
-                b": c",
-            ]));
+            let rest: &[u8] =
+                random.pick(&[&b"data: unfinished"[..], b"data: x\n", b"id: 7\n", b": c"]);
+            said.extend_from_slice(rest);
         }
         let mut pieces = VecDeque::new();
         let mut said = Bytes::from(said);
@@ -226,7 +223,7 @@ impl<B> Service<Request<B>> for Scripted {
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let id = request.headers().get("last-event-id");
         let mut inner = lock(&self.0);
-        let call = inner.call(id.map(|id| id.as_bytes()).unwrap_or_default());
+        let call = inner.call(id.map(http::HeaderValue::as_bytes).unwrap_or_default());
         let late = inner.random.one_in(3);
         let is_stream = call.is_stream;
         let call = Arc::new(Mutex::new(call));
@@ -235,9 +232,10 @@ impl<B> Service<Request<B>> for Scripted {
             if late {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
-            let (status, content) = match is_stream {
-                true => (StatusCode::OK, "text/event-stream"),
-                false => (StatusCode::SERVICE_UNAVAILABLE, "text/plain"),
+            let (status, content) = if is_stream {
+                (StatusCode::OK, "text/event-stream")
+            } else {
+                (StatusCode::SERVICE_UNAVAILABLE, "text/plain")
             };
             let response = Response::builder().status(status).header("content-type", content);
             Ok(response.body(Said(call)).unwrap())
