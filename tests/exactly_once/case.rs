@@ -256,22 +256,24 @@ impl Case {
         }
     }
 
-    /// The universes that events of a stream are of, each with the first number that the stream has of it.
+    /// The universes that a stream was in, each with the first number that the stream has of it. The newest that there
+    /// are events of is the last one; those without, where a service may begin meanwhile, come before all others.
     fn universes(&mut self, token: &str) -> Vec<(Universe, usize)> {
         let Some(stream) = self.streams.get_mut(token) else { return Vec::new() };
-        let mut universes: Vec<(Universe, usize)> = Vec::new();
+        let (mut silent, mut spoken) = (Vec::new(), Vec::<(Universe, usize)>::new());
         for generation in 1..=stream.generation() {
-            // As long as it has no event, it is where it began.
-            let none = universes.is_empty() && generation == stream.generation();
-            if stream.spoken(generation).is_empty() && !none {
+            let is_silent = stream.spoken(generation).is_empty();
+            let call = lock(stream.call(generation));
+            if is_silent {
+                silent.push((call.universe, call.first));
                 continue;
             }
-            let call = lock(stream.call(generation));
-            let before = universes.iter().find(|(universe, _)| *universe == call.universe);
+            let before = spoken.iter().find(|(universe, _)| *universe == call.universe);
             let first = before.map_or(call.first, |(_, first)| call.first.min(*first));
-            universes.push((call.universe, first));
+            spoken.push((call.universe, first));
         }
-        universes
+        silent.extend(spoken);
+        silent
     }
 
     fn opened(

@@ -181,7 +181,9 @@ impl Inner {
         let series = parts.next().unwrap().unwrap();
         let number = parts.next().unwrap().unwrap();
         let known = self.asked_from.iter().rfind(|(universe, _)| universe.series == series);
-        let (asked, first) = *known.expect("the inner service was sent the ID of another stream");
+        let (asked, first) = *known.unwrap_or_else(|| {
+            panic!("called with {text:?}, an ID of another stream than {:?}", self.asked_from)
+        });
         let habits = [Habit::GoesOn, Habit::Resends, Habit::Restarts];
         let habit = match self.service.habit {
             Habit::Varies => *self.random.pick(&habits),
