@@ -220,10 +220,11 @@ impl Reader {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         self.seen = true;
         loop {
-            if let Some(due) = self.due.take() {
+            // Looked at first: to take nothing costs, too.
+            if self.due.is_some() {
                 self.begun = true;
                 self.unwritten = true;
-                return Poll::Ready(Some(Ok(Frame::data(due))));
+                return Poll::Ready(self.due.take().map(|due| Ok(Frame::data(due))));
             }
             if self.is_over || !matches!(self.last, Last::None) {
                 if let Last::Error(_, Some(written)) = &mut self.last {

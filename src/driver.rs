@@ -79,46 +79,58 @@ where
 }
 
 /// The next step of a reader, which drives the inner body itself if nobody else does.
+#[inline]
 pub(crate) fn poll_read(stream: &Arc<Stream>, reader: usize, cx: &mut Context<'_>) -> Poll<Step> {
-    let mut turn = stream.turn(reader, cx.waker());
     loop {
-        turn = match turn {
-            Turn::Step(step) => return Poll::Ready(step),
-            Turn::Wait => return Poll::Pending,
-            Turn::Drive(body) => poll_lent(stream, reader, body, cx),
+        let body = match stream.lend(reader) {
+            Some(body) => body,
+            None => match stream.turn(reader, cx.waker()) {
+                Turn::Step(step) => return Poll::Ready(step),
+                Turn::Wait => return Poll::Pending,
+                Turn::Drive(body) => body,
+            },
         };
+        if let Some(step) = poll_lent(stream, reader, body, cx) {
+            return step;
+        }
     }
 }
 
-/// Polls an inner body that was lent to a reader, and gives it back.
-fn poll_lent(stream: &Arc<Stream>, reader: usize, body: InnerBody, cx: &mut Context<'_>) -> Turn {
-    let mut loan = Loan { stream, body: Some(body) };
-    let said = loan.body.as_mut().map(|body| body.as_mut().poll_said(cx));
-    match (said, loan.body.take()) {
-        (Some(Poll::Ready(Said::Over(ending))), body) => {
+/// Polls an inner body that was lent to a reader, and gives it back. `None`: the reader is to ask again.
+#[inline]
+fn poll_lent(
+    stream: &Arc<Stream>,
+    reader: usize,
+    mut body: InnerBody,
+    cx: &mut Context<'_>,
+) -> Option<Poll<Step>> {
+    let loan = Loan { stream };
+    let said = body.as_mut().poll_said(cx);
+    std::mem::forget(loan);
+    match said {
+        Poll::Ready(Said::Data(data)) => {
+            stream.pass(body, data, reader).map(|piece| Poll::Ready(Step::Data(piece)))
+        }
+        Poll::Ready(Said::Over(ending)) => {
             stream.end(ending);
-            drop(body);
-            stream.turn(reader, cx.waker())
+            None
         }
-        (Some(Poll::Ready(Said::Data(data))), Some(body)) => {
-            stream.give_back(body, Some(data), reader, cx.waker())
-        }
-        (_, Some(body)) => stream.give_back(body, None, reader, cx.waker()),
-        (_, None) => Turn::Wait,
+        Poll::Pending => match stream.take_back(body, reader, cx.waker()) {
+            Some(step) => Some(Poll::Ready(step)),
+            None => Some(Poll::Pending),
+        },
     }
 }
 
-/// A reader's loan of the inner body: if polling it panics, the stream is aborted.
+/// A reader's loan of the inner body, forgotten when that has said something: if polling it panics, the stream is
+/// aborted.
 struct Loan<'a> {
     stream: &'a Arc<Stream>,
-    body: Option<InnerBody>,
 }
 
 impl Drop for Loan<'_> {
     fn drop(&mut self) {
-        if self.body.is_some() {
-            self.stream.end(Ending::Aborted(None));
-        }
+        self.stream.end(Ending::Aborted(None));
     }
 }
 

@@ -1,8 +1,8 @@
 //! One stream's log: the inner service's bytes in, wire format with our IDs out.
 //!
-//! The log is what clients are sent, byte for byte. A frame is copied once from the inner body's data to the bytes that
-//! are published, where its `id` line is put in place, and once from there to the history. So recording costs one copy,
-//! and a replay is the same bytes again.
+//! The log is what clients are sent, byte for byte. A frame is copied twice: from the inner body's data to the history,
+//! where its `id` line follows it, and from there to the bytes that are published; if there is more to do with it, first
+//! to the latter, and from there to the history. So recording costs one copy, and a replay is the same bytes again.
 
 mod append;
 mod generations;
@@ -10,6 +10,7 @@ mod history;
 mod inner_ids;
 mod known;
 mod oversize;
+mod plain;
 mod preserved;
 mod tail;
 
@@ -21,7 +22,7 @@ pub(crate) use tail::Follower;
 
 use crate::config::Rules;
 use crate::observer::Observation;
-use crate::resume::event_id::IdLine;
+use crate::resume::event_id::{IdLine, NextLine};
 use crate::resume::keys::Keys;
 use crate::resume::seam::Seam;
 use crate::sse::Scanner;
@@ -42,6 +43,7 @@ pub(crate) struct Log {
     /// How much memory `out` has at the most: its own capacity counts only what is not published.
     out_bytes: usize,
     id_line: IdLine,
+    next_line: NextLine,
     /// `None` as long as the inner service gives no IDs.
     inner: Option<Box<InnerIds>>,
     history: History,
@@ -85,6 +87,7 @@ impl Log {
             complete: 0,
             out_bytes: 0,
             id_line,
+            next_line: NextLine::new(),
             inner: (!inner_id.is_empty()).then(|| Box::new(InnerIds::called_with(inner_id))),
             history: History::starting_at(1),
             tail: Tail::default(),
@@ -164,6 +167,12 @@ impl Log {
     /// Whether a frame is being passed on that is too large to hold.
     pub(crate) fn is_within_oversize(&self) -> bool {
         self.oversize.is_some()
+    }
+
+    /// Payload of all events ever appended, in bytes.
+    #[inline]
+    pub(crate) fn total(&self) -> u64 {
+        self.history.total()
     }
 
     /// Heap that this log takes.

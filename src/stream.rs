@@ -87,6 +87,7 @@ impl Stream {
         Self { token, origin, config, registry, runtime: Handle::try_current().ok(), state }
     }
 
+    #[inline]
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing of ours panics under this lock; if it did, the state would still be usable.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -138,14 +139,16 @@ impl Stream {
         self.registry.client_left();
     }
 
-    /// What a reader is to do. If that is to wait, `waker` is woken when it is worth asking again.
+    /// The inner body for a reader that has all there is and drives: the normal case. In all others
+    /// [`turn`](Self::turn) tells.
     #[inline]
+    pub(crate) fn lend(&self, reader: usize) -> Option<InnerBody> {
+        self.lock().lend(reader)
+    }
+
+    /// What a reader is to do. If that is to wait, `waker` is woken when it is worth asking again.
     pub(crate) fn turn(self: &Arc<Self>, reader: usize, waker: &Waker) -> Turn {
-        let lent = self.lock().lend(reader);
-        match lent {
-            Some(body) => Turn::Drive(body),
-            None => self.with(|state, fx| state.turn(reader, self, waker, fx)),
-        }
+        self.with(|state, fx| state.turn(reader, self, waker, fx))
     }
 
     /// Ends one response, once what is published now was sent.
@@ -165,27 +168,57 @@ impl Stream {
         self.with(|state, _| state.drive_by_task());
     }
 
-    /// A reader that was lent the inner body gives it back, with what it said, and asks what to do next.
+    /// A reader that was lent the inner body gives it back, with what it said. Returns what of that goes straight to
+    /// the reader; if nothing does, it is to ask for its turn.
     #[inline]
-    pub(crate) fn give_back(
+    pub(crate) fn pass(
         self: &Arc<Self>,
         body: InnerBody,
-        data: Option<Bytes>,
+        data: Bytes,
         reader: usize,
-        waker: &Waker,
-    ) -> Turn {
-        let body = match &data {
-            Some(_) => body,
-            None => match self.take_back(body, reader, waker) {
-                Some(body) => body,
-                None => return Turn::Wait,
-            },
+    ) -> Option<Bytes> {
+        let (piece, growth, has_news) = {
+            let mut state = self.lock();
+            if !state.is_alone(reader) {
+                drop(state);
+                self.give_back(body, data);
+                return None;
+            }
+            let piece = state.pass(body, data, reader, self);
+            (piece, state.take_growth(), state.log.has_news())
         };
-        self.with(|state, fx| state.give_back(body, data, reader, self, waker, fx))
+        if growth != 0 {
+            self.registry.grow(growth, &self.config);
+        }
+        if has_news {
+            self.tell_news();
+        }
+        piece
     }
 
-    fn take_back(&self, body: InnerBody, reader: usize, waker: &Waker) -> Option<InnerBody> {
-        self.lock().take_back(body, reader, waker)
+    #[cold]
+    fn tell_news(self: &Arc<Self>) {
+        self.with(|state, fx| fx.observations.extend(state.log.take_news()));
+    }
+
+    #[cold]
+    fn give_back(self: &Arc<Self>, body: InnerBody, data: Bytes) {
+        self.with(|state, fx| state.give_back(body, data, self, fx));
+    }
+
+    /// A reader that was lent the inner body gives it back, which had nothing. Returns what it gets; if there is
+    /// nothing, it waits.
+    #[inline]
+    pub(crate) fn take_back(
+        self: &Arc<Self>,
+        body: InnerBody,
+        reader: usize,
+        waker: &Waker,
+    ) -> Option<Step> {
+        let left = self.lock().take_back(body, reader, waker);
+        left.and_then(|body| {
+            self.with(|state, fx| state.step_or_wait(body, reader, self, waker, fx))
+        })
     }
 
     /// What the task that drives the inner body of `generation` is to do now.

@@ -26,25 +26,54 @@ impl Log {
         rules: &Rules,
         keys: &Keys,
         room: &Room,
-        now: impl Fn() -> Instant,
+        now: fn() -> Instant,
+    ) {
+        self.take_frames(input, rules, keys, room, now);
+        self.publish(self.oversize.is_some());
+    }
+
+    /// The same where there is one reader, who follows and has taken all. Returns what that gets next; if that is
+    /// nothing, or waits in the [`tail`](Self::tail), `None`.
+    #[inline]
+    pub(crate) fn append_for_one(
+        &mut self,
+        input: &mut Bytes,
+        rules: &Rules,
+        keys: &Keys,
+        room: &Room,
+        now: fn() -> Instant,
+    ) -> Option<Bytes> {
+        self.take_frames(input, rules, keys, room, now);
+        // Nobody else is to be told.
+        self.retry_is_new = false;
+        if self.oversize.is_some() || !self.tail.is_empty() {
+            self.publish(self.oversize.is_some());
+            return None;
+        }
+        (self.complete > 0).then(|| self.split_piece())
+    }
+
+    fn take_frames(
+        &mut self,
+        input: &mut Bytes,
+        rules: &Rules,
+        keys: &Keys,
+        room: &Room,
+        now: fn() -> Instant,
     ) {
         let mut at = 0;
         while at < input.len() && at < MOST_AT_ONCE && !self.is_full(rules, room) {
             let rest = &input[at..];
             let Some(frame) = self.scanner.scan(rest) else {
-                self.hold(rest, rules, &now);
+                self.hold(rest, rules, now);
                 at = input.len();
                 break;
             };
             let this = &rest[..frame.end];
-            if self.oversize.is_some() {
-                self.end_oversize(this, &frame);
-            } else if frame.len > rules.frame_limit && frame.kind() == BlockKind::Event {
-                let lead = self.begin_oversize(frame.lead, now());
-                self.end_oversize(&this[lead..], &frame);
+            if self.is_plain(this, &frame, rules) {
+                self.take_plain(this, rules, room, now);
             } else {
-                self.copy(this, &frame, rules);
-                self.finish_frame(this, &frame, rules, keys, room, &now);
+                self.take_any(this, &frame, rules, keys, room, now);
             }
             at += frame.end;
             if self.complete >= PIECE {
@@ -52,7 +81,28 @@ impl Log {
             }
         }
         input.advance(at);
-        self.publish(self.oversize.is_some());
+    }
+
+    /// Takes in what has come now of a whole frame.
+    #[inline(never)]
+    fn take_any(
+        &mut self,
+        this: &[u8],
+        frame: &Frame,
+        rules: &Rules,
+        keys: &Keys,
+        room: &Room,
+        now: fn() -> Instant,
+    ) {
+        if self.oversize.is_some() {
+            self.end_oversize(this, frame);
+        } else if frame.len > rules.frame_limit && frame.kind() == BlockKind::Event {
+            let lead = self.begin_oversize(frame.lead, now());
+            self.end_oversize(&this[lead..], frame);
+        } else {
+            self.copy(this, frame, rules);
+            self.finish_frame(this, frame, rules, keys, room, now);
+        }
     }
 
     /// Keeps the beginning of a frame whose end has not come.
@@ -180,7 +230,7 @@ impl Log {
             self.history.push_hole(GapReason::Oversize, now());
             self.oversized = true;
         } else if rules.retention.payload {
-            self.history.push(frame, now);
+            self.history.push([frame], now);
         } else {
             let offset = self.history.next();
             self.inner.get_or_insert_default().note(offset, frame, rules, keys);
@@ -230,20 +280,23 @@ impl Log {
         if self.complete == 0 {
             return;
         }
-        self.out_bytes = self.out_bytes.max(self.out.capacity());
+        let piece = self.split_piece();
         if self.tail.is_followed() {
-            let piece = self.out.split_to(self.complete).freeze();
             self.tail.push(piece, self.history.next(), self.history.total(), within_frame);
-        } else if self.complete == self.out.len() {
-            self.out.clear();
-        } else {
-            self.out.advance(self.complete);
         }
+    }
+
+    /// Takes all whole frames out of `out`.
+    #[inline]
+    fn split_piece(&mut self) -> Bytes {
+        self.out_bytes = self.out_bytes.max(self.out.capacity());
+        let piece = self.out.split_to(self.complete).freeze();
         self.complete = 0;
         if self.out_bytes > LARGEST_IDLE_OUT && self.out.is_empty() {
             self.out = BytesMut::new();
             self.out_bytes = 0;
         }
+        piece
     }
 }
 

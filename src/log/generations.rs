@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 use super::Log;
 use crate::resume::GapReason;
-use crate::resume::event_id::IdLine;
+use crate::resume::event_id::{IdLine, NextLine};
 use crate::resume::keys::Keys;
 use crate::resume::seam::Seam;
 use crate::sse::Scanner;
@@ -73,6 +73,7 @@ impl Log {
             _ => self.remember(Generation { number, first, gap: None }),
         }
         self.id_line = id_line;
+        self.next_line = NextLine::new();
         if let Some(reason) = gap {
             self.tell_gap(reason);
         }

@@ -176,19 +176,28 @@ impl History {
         std::mem::take(&mut self.dropped_blocks)
     }
 
-    /// Adds one whole frame. `now` is asked only when a block begins or ends.
+    /// Adds one whole frame, and returns it as it lies there. `now` is asked only when a block begins or ends.
     #[inline]
-    pub(crate) fn push(&mut self, frame: &[u8], now: impl Fn() -> Instant) {
-        if self.open.capacity() - self.open.len() < frame.len() {
-            self.make_room(frame.len(), &now);
+    pub(crate) fn push<const N: usize>(
+        &mut self,
+        parts: [&[u8]; N],
+        now: impl Fn() -> Instant,
+    ) -> &[u8] {
+        let len = parts.iter().map(|part| part.len()).sum();
+        if self.open.capacity() - self.open.len() < len {
+            self.make_room(len, &now);
         }
         if self.open.is_empty() {
             self.open_first = self.next;
             self.open_since = Some(now());
         }
-        self.open.extend_from_slice(frame);
+        let start = self.open.len();
+        for part in parts {
+            self.open.extend_from_slice(part);
+        }
         self.next += 1;
-        self.total += frame.len() as u64;
+        self.total += len as u64;
+        &self.open[start..]
     }
 
     /// Counts one event where none are kept.

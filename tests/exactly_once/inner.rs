@@ -142,9 +142,8 @@ impl Inner {
             said.splice(0..0, BYTE_ORDER_MARK.iter().copied());
         }
         if random.one_in(4) {
-            let rest: &[u8] =
-                random.pick(&[&b"data: unfinished"[..], b"data: x\n", b"id: 7\n", b": c"]);
-            said.extend_from_slice(rest);
+            let rests: [&[u8]; 4] = [b"data: unfinished", b"data: x\n", b"id: 7\n", b": c"];
+            said.extend_from_slice(random.pick(&rests));
         }
         let mut pieces = VecDeque::new();
         let mut said = Bytes::from(said);

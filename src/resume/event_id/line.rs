@@ -18,10 +18,13 @@ const FIELD: &[u8] = b"id: ";
 /// CR LF after the line, and for a blank line after it.
 const ENDING_MAX: usize = 4;
 
-/// Field, marker, token and generation (ten digits at most), each part of the ID with its dot.
-const START_MAX: usize = FIELD.len() + Marker::MAX_LEN + 1 + Token::TEXT_LEN + 1 + 10 + 1;
+const START_MAX: usize = IdLine::START_MAX;
 
 impl IdLine {
+    /// Field, marker, token and generation (ten digits at most), each part of the ID with its dot.
+    pub(super) const START_MAX: usize =
+        FIELD.len() + Marker::MAX_LEN + 1 + Token::TEXT_LEN + 1 + 10 + 1;
+
     /// The most bytes that [`IdLine::write`] appends: field, ID and two times CR LF.
     pub(crate) const LINE_LEN_MAX: usize = FIELD.len() + MAX_LEN + ENDING_MAX;
 

@@ -12,11 +12,13 @@ mod decimal;
 mod inner;
 mod line;
 mod marker;
+mod next_line;
 mod token;
 
 pub(crate) use inner::Inner;
 pub(crate) use line::IdLine;
 pub use marker::{InvalidMarker, Marker};
+pub(crate) use next_line::NextLine;
 pub(crate) use token::Token;
 
 /// The most bytes that an event ID of ours has.

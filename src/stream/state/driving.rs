@@ -6,14 +6,14 @@ use std::task::Waker;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{Drive, Ending, Lingering, Phase, Producer, State, Turn};
+use super::{Drive, Ending, Lingering, Phase, Producer, State};
 use crate::driver::InnerBody;
-use crate::log::Room;
+use crate::log::{Cursor, Room};
 use crate::observer::Observation;
 use crate::registry::LingerPermit;
-use crate::stream::Stream;
 use crate::stream::effects::Effects;
 use crate::stream::readers::Reader;
+use crate::stream::{Step, Stream};
 
 impl State {
     /// Puts the inner body where its readers drive it, unless the stream was purged meanwhile.
@@ -84,35 +84,77 @@ impl State {
         }
     }
 
-    /// A reader gives the inner body back that it was lent, with what it said, and asks what to do next.
+    /// Whether the only reader gives the inner body back, which it was lent while it had all there is, so that all
+    /// that the inner body said now is for this reader alone.
     #[inline]
+    pub(in crate::stream) fn is_alone(&mut self, key: usize) -> bool {
+        let stays = matches!(self.producer, Producer::Lent { to_task: false, .. });
+        stays && self.readers.len() == 1 && self.has_all(key)
+    }
+
+    /// Takes the inner body back from [the only reader](Self::is_alone), with what it said, and hands that what it
+    /// gets of it. If nothing is returned, [`turn`](Self::turn) tells.
+    #[inline]
+    pub(in crate::stream) fn pass(
+        &mut self,
+        body: InnerBody,
+        mut data: Bytes,
+        key: usize,
+        stream: &Stream,
+    ) -> Option<Bytes> {
+        self.producer = Producer::Inline(body);
+        let room = Room {
+            protected: self.log.last() + 1,
+            total: self.log.total(),
+            tail_is_behind: false,
+            read_on: stream.config.read_on,
+            at_cap: stream.registry.is_at_cap(&stream.config.limits),
+        };
+        let (rules, keys) = (&stream.config.rules, &stream.registry.keys);
+        let piece = self.log.append_for_one(&mut data, rules, keys, &room, Instant::now);
+        if !data.is_empty() {
+            self.rest = data;
+        }
+        let piece = piece?;
+        let cursor = Cursor::before(self.log.last() + 1, self.log.total());
+        let reader = self.readers.get(key)?;
+        reader.cursor = cursor;
+        reader.begun = true;
+        Some(piece)
+    }
+
+    /// A reader gives the inner body back that it was lent, with what it said.
     pub(in crate::stream) fn give_back(
         &mut self,
         body: InnerBody,
-        data: Option<Bytes>,
+        data: Bytes,
+        stream: &Stream,
+        fx: &mut Effects,
+    ) {
+        self.take_in(data, stream, fx);
+        // Where no task drives, or one will only from now on, nobody else tells the others.
+        if self.readers.len() > 1 {
+            self.readers.wake_all(&mut fx.wakers);
+        }
+        self.put_back(body, fx);
+    }
+
+    /// A reader gives the inner body back that it was lent and that had nothing. That will wake this reader, and is
+    /// not to be polled once more before.
+    pub(in crate::stream) fn step_or_wait(
+        &mut self,
+        body: InnerBody,
         key: usize,
         stream: &Stream,
         waker: &Waker,
         fx: &mut Effects,
-    ) -> Turn {
-        let had_nothing = data.is_none();
-        if let Some(data) = data {
-            self.take_in(data, stream, fx);
-            // Where no task drives, or one will only from now on, nobody else tells the others.
-            if self.readers.len() > 1 {
-                self.readers.wake_all(&mut fx.wakers);
-            }
-        }
+    ) -> Option<Step> {
         self.put_back(body, fx);
-        if !had_nothing {
-            return self.turn(key, stream, waker, fx);
+        let step = self.step(key, stream);
+        if step.is_none() {
+            self.wait(key, waker);
         }
-        // The inner body will wake this reader; it is not to be polled once more before that.
-        if let Some(step) = self.step(key, stream) {
-            return Turn::Step(step);
-        }
-        self.wait(key, waker);
-        Turn::Wait
+        step
     }
 
     #[inline]
