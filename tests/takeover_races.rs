@@ -182,7 +182,7 @@ async fn half_a_frame_that_is_too_large_is_never_gone_on_with_by_the_next_inner_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_whose_client_panics_while_it_has_the_inner_body_can_be_taken_over() {
+async fn a_stream_outlives_a_client_that_panics_while_it_reads_the_inner_body() {
     let panics = |observation: &tower_sse_resume::Observation| {
         assert!(!matches!(observation, tower_sse_resume::Observation::Evicted { .. }));
     };
@@ -202,6 +202,9 @@ async fn a_stream_whose_client_panics_while_it_has_the_inner_body_can_be_taken_o
     let read = std::panic::AssertUnwindSafe(|| client.read());
     assert!(std::panic::catch_unwind(read).is_err());
     drop(client);
-    let client = app.get(&id).await;
-    assert_eq!(client.header("sse-resume"), Some("takeover"));
+    let mut client = app.get(&id).await;
+    assert_eq!(client.header("sse-resume"), Some("replay"));
+    app.body().send("\n\ndata: 2\n\n");
+    client.read_until(|client| client.data().len() == 2).await;
+    assert_eq!(client.data()[1], "2");
 }

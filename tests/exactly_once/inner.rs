@@ -143,7 +143,8 @@ impl Inner {
         }
         if random.one_in(4) {
             let rests: [&[u8]; 4] = [b"data: unfinished", b"data: x\n", b"id: 7\n", b": c"];
-            said.extend_from_slice(random.pick(&rests));
+            let rest: &&[u8] = random.pick(&rests);
+            said.extend_from_slice(rest);
         }
         let mut pieces = VecDeque::new();
         let mut said = Bytes::from(said);
