@@ -31,7 +31,7 @@ pub(crate) enum Habit {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Service_ {
+pub(crate) struct Habits {
     pub(crate) kinds: Kinds,
     pub(crate) habit: Habit,
     pub(crate) most_events: usize,
@@ -95,7 +95,7 @@ impl Call {
 
 #[derive(Debug)]
 pub(crate) struct Inner {
-    pub(crate) service: Service_,
+    pub(crate) service: Habits,
     random: Random,
     pub(crate) calls: Vec<Arc<Mutex<Call>>>,
     universes: usize,
@@ -114,7 +114,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Scripted {
-    pub(crate) fn new(service: Service_, random: Random) -> Self {
+    pub(crate) fn new(service: Habits, random: Random) -> Self {
         Self(Arc::new(Mutex::new(Inner {
             service,
             random,
@@ -142,12 +142,8 @@ impl Inner {
             said.splice(0..0, BYTE_ORDER_MARK.iter().copied());
         }
         if random.one_in(4) {
-            said.extend_from_slice(*random.pick(&[
-                &b"data: unfinished"[..],
-                b"data: x\n",
-                b"id: 7\n",
-                b": c",
-            ]));
+            let tails: [&[u8]; 4] = [b"data: unfinished", b"data: x\n", b"id: 7\n", b": c"];
+            said.extend_from_slice(random.pick::<&[u8]>(&tails));
         }
         let mut pieces = VecDeque::new();
         let mut said = Bytes::from(said);
@@ -228,7 +224,7 @@ impl<B> Service<Request<B>> for Scripted {
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let id = request.headers().get("last-event-id");
         let mut inner = lock(&self.0);
-        let call = inner.call(id.map(|id| id.as_bytes()).unwrap_or_default());
+        let call = inner.call(id.map(http::HeaderValue::as_bytes).unwrap_or_default());
         let late = inner.random.one_in(3);
         let is_stream = call.is_stream;
         let call = Arc::new(Mutex::new(call));
@@ -237,9 +233,10 @@ impl<B> Service<Request<B>> for Scripted {
             if late {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
-            let (status, content) = match is_stream {
-                true => (StatusCode::OK, "text/event-stream"),
-                false => (StatusCode::SERVICE_UNAVAILABLE, "text/plain"),
+            let (status, content) = if is_stream {
+                (StatusCode::OK, "text/event-stream")
+            } else {
+                (StatusCode::SERVICE_UNAVAILABLE, "text/plain")
             };
             let response = Response::builder().status(status).header("content-type", content);
             Ok(response.body(Said(call)).unwrap())

@@ -4,10 +4,6 @@
 pub(crate) struct Random(u64);
 
 impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
     /// A generator that depends on nothing but these numbers.
     pub(crate) fn of(numbers: &[u64]) -> Self {
         let mut random = Self(0);
