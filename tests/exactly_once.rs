@@ -4,6 +4,8 @@
 //! back after random times, under a random configuration, held against a model that parses what the inner service said
 //! by itself. `SSE_RESUME_CASES` sets how many cases are run; `SSE_RESUME_SEED` runs one, and tells what happens.
 
+#![allow(clippy::cast_possible_wrap, reason = "offsets of a case are small")]
+
 #[path = "exactly_once/case.rs"]
 mod case;
 #[path = "exactly_once/client.rs"]

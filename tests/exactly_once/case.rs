@@ -13,7 +13,7 @@ use tower_sse_resume::{
 
 use crate::client::{Client, Connection, Held};
 use crate::frames::{Kinds, Universe};
-use crate::inner::{Habit, Said, Scripted, Service_, lock};
+use crate::inner::{Habit, Habits, Said, Scripted, lock};
 use crate::oracle::{Bounds, Check, Streams, last_offset};
 use crate::random::Random;
 use crate::truth::{At, Stream};
@@ -87,7 +87,7 @@ impl Case {
             retry_in_events: !bounds.retry_alone,
             oversize: limit,
         };
-        let service = Service_ {
+        let service = Habits {
             kinds,
             habit: if limit.is_some() { Habit::GoesOn } else { *random.pick(&habits) },
             most_events: random.within(1, 1 + size),

@@ -31,7 +31,7 @@ pub(crate) enum Habit {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Service_ {
+pub(crate) struct Habits {
     pub(crate) kinds: Kinds,
     pub(crate) habit: Habit,
     pub(crate) most_events: usize,
@@ -95,7 +95,7 @@ impl Call {
 
 #[derive(Debug)]
 pub(crate) struct Inner {
-    pub(crate) service: Service_,
+    pub(crate) service: Habits,
     random: Random,
     pub(crate) calls: Vec<Arc<Mutex<Call>>>,
     universes: usize,
@@ -114,7 +114,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Scripted {
-    pub(crate) fn new(service: Service_, random: Random) -> Self {
+    pub(crate) fn new(service: Habits, random: Random) -> Self {
         Self(Arc::new(Mutex::new(Inner {
             service,
             random,
@@ -142,9 +142,8 @@ impl Inner {
             said.splice(0..0, BYTE_ORDER_MARK.iter().copied());
         }
         if random.one_in(4) {
-            let rests: [&[u8]; 4] = [b"data: unfinished", b"data: x\n", b"id: 7\n", b": c"];
-            let rest: &&[u8] = random.pick(&rests);
-            said.extend_from_slice(rest);
+            let tails: [&[u8]; 4] = [b"data: unfinished", b"data: x\n", b"id: 7\n", b": c"];
+            said.extend_from_slice(random.pick::<&[u8]>(&tails));
         }
         let mut pieces = VecDeque::new();
         let mut said = Bytes::from(said);
