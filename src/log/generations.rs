@@ -58,8 +58,7 @@ impl Log {
         self.end_producer();
         self.history.seal(now);
         self.later.push(Generation { first: self.history.next(), gap: None });
-        self.id_line = id_line;
-        self.next_line = NextLine::new();
+        self.next_line = NextLine::new(id_line);
         if let Some(reason) = gap {
             self.tell_gap(reason);
         }
@@ -105,7 +104,7 @@ impl Log {
     /// back is none.
     pub(crate) fn seam(&self, keys: &Keys) -> Option<Seam> {
         let inner = self.inner.as_ref().filter(|inner| !inner.current().is_empty())?;
-        let window = inner.window(self.history.frames(), &self.id_line, keys);
+        let window = inner.window(self.history.frames(), &self.next_line.line(), keys);
         Some(Seam::new(window, inner.current()))
     }
 
