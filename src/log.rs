@@ -42,7 +42,6 @@ pub(crate) struct Log {
     complete: usize,
     /// How much memory `out` has at the most: its own capacity counts only what is not published.
     out_bytes: usize,
-    id_line: IdLine,
     next_line: NextLine,
     /// `None` as long as the inner service gives no IDs.
     inner: Option<Box<InnerIds>>,
@@ -86,8 +85,7 @@ impl Log {
             out: BytesMut::new(),
             complete: 0,
             out_bytes: 0,
-            id_line,
-            next_line: NextLine::new(),
+            next_line: NextLine::new(id_line),
             inner: (!inner_id.is_empty()).then(|| Box::new(InnerIds::called_with(inner_id))),
             history: History::starting_at(1),
             tail: Tail::default(),
@@ -130,7 +128,7 @@ impl Log {
             return Some(inner.current().to_vec());
         }
         match self.history.frame(offset) {
-            Some(frame) => Some(inner.id_of(offset, frame, &self.id_line)),
+            Some(frame) => Some(inner.id_of(offset, frame, &self.next_line.line())),
             None => inner.known_id_at(offset).map(<[u8]>::to_vec),
         }
     }

@@ -122,7 +122,7 @@ impl Log {
     /// Copies what has come now of a whole frame, without its blank line. Parts that came before are there already.
     #[inline]
     pub(super) fn copy(&mut self, this: &[u8], frame: &Frame, rules: &Rules) {
-        self.out.reserve(frame.end + self.id_line.len_max(self.inner_id()));
+        self.out.reserve(frame.end + self.next_line.line().len_max(self.inner_id()));
         let blank = frame.end - (frame.len - frame.blank);
         self.out.extend_from_slice(&this[..blank]);
         if frame.fields.contains(Fields::RETRY) {
@@ -196,10 +196,10 @@ impl Log {
         keys: &Keys,
     ) {
         let (out, offset) = (&mut self.out, self.history.next());
-        let endings = both(ending, terminator);
+        let (line, endings) = (self.next_line.line(), both(ending, terminator));
         match &mut self.inner {
             None => {
-                let _ = self.id_line.write(out, offset, None, endings);
+                let _ = line.write(out, offset, None, endings);
             }
             Some(inner) => {
                 if inner.stays(offset, rules, keys) {
@@ -208,7 +208,7 @@ impl Log {
                     inner.end_event();
                 } else {
                     inner.cut_own(out, self.complete);
-                    let fits = self.id_line.write(out, offset, Some(inner.current()), endings);
+                    let fits = line.write(out, offset, Some(inner.current()), endings);
                     inner.end_event_at(offset, fits);
                 }
             }
@@ -251,7 +251,14 @@ impl Log {
         if self.history.has_dropped() {
             let (first, retained) =
                 (self.history.first(), self.history.next() - self.history.first());
-            inner.digest(self.history.take_dropped(), first, retained, &self.id_line, rules, keys);
+            inner.digest(
+                self.history.take_dropped(),
+                first,
+                retained,
+                &self.next_line.line(),
+                rules,
+                keys,
+            );
         }
         inner.forget_long(self.history.first(), rules.retention.bytes);
     }

@@ -72,8 +72,7 @@ impl Log {
             Some(last) if last.first == first => last.number = number,
             _ => self.remember(Generation { number, first, gap: None }),
         }
-        self.id_line = id_line;
-        self.next_line = NextLine::new();
+        self.next_line = NextLine::new(id_line);
         if let Some(reason) = gap {
             self.tell_gap(reason);
         }
@@ -134,7 +133,7 @@ impl Log {
     /// back is none.
     pub(crate) fn seam(&self, keys: &Keys) -> Option<Seam> {
         let inner = self.inner.as_ref().filter(|inner| !inner.current().is_empty())?;
-        let window = inner.window(self.history.frames(), &self.id_line, keys);
+        let window = inner.window(self.history.frames(), &self.next_line.line(), keys);
         Some(Seam::new(window, inner.current()))
     }
 

@@ -47,7 +47,7 @@ impl Log {
         let offset = self.last();
         let inner_id = self.inner.as_ref().map(|inner| inner.current());
         let endings = both(ending, terminator);
-        let _ = self.id_line.write(&mut self.out, offset, inner_id, endings);
+        let _ = self.next_line.line().write(&mut self.out, offset, inner_id, endings);
         if let Some(inner) = &mut self.inner {
             inner.end_event();
         }

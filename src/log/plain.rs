@@ -31,11 +31,11 @@ impl Log {
         now: fn() -> Instant,
     ) {
         let Some((_blank_line, lines)) = this.split_last() else { return };
-        let id_line = self.next_line.at(self.history.next(), &self.id_line);
+        let id_line = self.next_line.at(self.history.next());
         let frame = self.history.push([lines, id_line], now);
         if self.tail.is_followed() {
             // As much as the next ones will take, whose IDs may be longer.
-            self.out.reserve(this.len() + self.id_line.len_max(&[]));
+            self.out.reserve(this.len() + self.next_line.line().len_max(&[]));
             self.out.extend_from_slice(frame);
             self.complete = self.out.len();
         }

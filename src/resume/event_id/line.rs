@@ -9,8 +9,8 @@ use super::{MAX_LEN, Marker, Token, decimal, inner};
 /// The part of a stream's event IDs that does not change within a generation, ready to be written.
 #[derive(Clone, Copy)]
 pub(crate) struct IdLine {
-    start: [u8; START_MAX],
-    len: u8,
+    pub(super) start: [u8; START_MAX],
+    pub(super) len: u8,
 }
 
 const FIELD: &[u8] = b"id: ";

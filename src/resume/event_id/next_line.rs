@@ -6,7 +6,9 @@ use super::{IdLine, decimal};
 
 /// The `id` line of one event, ready to become that of the next one: as a rule they differ in a digit.
 pub(crate) struct NextLine {
+    /// Begins as all the lines do, with as many bytes as `start` says.
     text: [u8; LONGEST],
+    start: u8,
     len: u8,
     /// The offset in it.
     offset: u64,
@@ -19,16 +21,26 @@ const LONGEST: usize = IdLine::START_MAX + decimal::MAX_LEN + ENDING.len();
 
 impl NextLine {
     /// Before the first event.
-    pub(crate) fn new() -> Self {
-        Self { text: [0; LONGEST], len: 0, offset: u64::MAX }
+    pub(crate) fn new(line: IdLine) -> Self {
+        let mut text = [0; LONGEST];
+        text[..IdLine::START_MAX].copy_from_slice(&line.start);
+        Self { text, start: line.len, len: 0, offset: u64::MAX }
     }
 
-    /// What `line` [writes](IdLine::write) for the event at `offset`, which has no inner ID, and an LF for each of the
-    /// line and the blank line after it. It must always be the same `line`.
+    /// What all the lines have in common.
     #[inline]
-    pub(crate) fn at(&mut self, offset: u64, line: &IdLine) -> &[u8] {
+    pub(crate) fn line(&self) -> IdLine {
+        let mut line = IdLine { start: [0; IdLine::START_MAX], len: self.start };
+        line.start.copy_from_slice(&self.text[..IdLine::START_MAX]);
+        line
+    }
+
+    /// What [`IdLine::write`] writes for the event at `offset`, which has no inner ID, and an LF for each of the line
+    /// and the blank line after it.
+    #[inline]
+    pub(crate) fn at(&mut self, offset: u64) -> &[u8] {
         if !self.step_to(offset) {
-            self.write(offset, line);
+            self.write(offset);
         }
         &self.text[..usize::from(self.len)]
     }
@@ -48,7 +60,8 @@ impl NextLine {
     }
 
     #[cold]
-    fn write(&mut self, offset: u64, line: &IdLine) {
+    fn write(&mut self, offset: u64) {
+        let line = self.line();
         let mut rest = &mut self.text[..];
         let _ = line.write(&mut rest, offset, None, ENDING);
         self.len = (LONGEST - rest.len()) as u8;
@@ -68,20 +81,25 @@ mod tests {
     use super::super::{Marker, Token};
     use super::*;
 
+    fn line() -> IdLine {
+        let (marker, token) = (Marker::new("r1").unwrap(), Token::from_text(&[b'A'; 22]).unwrap());
+        IdLine::new(&marker, &token, 3)
+    }
+
     #[test]
     fn a_line_that_was_counted_up_is_what_would_be_written() {
-        let (marker, token) = (Marker::new("r1").unwrap(), Token::from_text(&[b'A'; 22]).unwrap());
-        let line = IdLine::new(&marker, &token, 3);
-        let mut next = NextLine::new();
+        let line = line();
+        let mut next = NextLine::new(line);
         for offset in (1..1_200).chain([7, 8, u64::MAX - 1, u64::MAX, 1, 2]) {
             let mut written = Vec::new();
             assert!(line.write(&mut written, offset, None, b"\n\n"));
-            assert_eq!(next.at(offset, &line), written);
+            assert_eq!(next.at(offset), written);
+            assert_eq!(next.line().id(offset, Some(b"a")), line.id(offset, Some(b"a")));
         }
     }
 
     #[test]
     fn a_line_is_never_printed() {
-        assert_eq!(format!("{:?}", NextLine::new()), "NextLine(..)");
+        assert_eq!(format!("{:?}", NextLine::new(line())), "NextLine(..)");
     }
 }
