@@ -105,7 +105,7 @@ impl InnerIds {
         let id = self.current.as_slice().into();
         let known = Known { offset, id, hash: content_hash(frame, keys) };
         let most = rules.retention.events.max(rules.dedupe_window as u64) as usize;
-        self.known.push(known, most, rules.retention.bytes);
+        self.known.push(known, most, id_bytes(most, rules));
         self.preserved.forget_before(self.known.first().unwrap_or(offset));
         // It is known now, whatever its length.
         self.forget_long(u64::MAX, 0);
@@ -126,10 +126,10 @@ impl InnerIds {
             let frames = super::history::frames_of(&bytes);
             for (offset, frame) in (offset..).zip(frames).filter(|_| most > 0) {
                 let known = self.known_of(offset, frame, id_line, keys);
-                self.known.push(known, most, rules.retention.bytes);
+                self.known.push(known, most, id_bytes(most, rules));
             }
         }
-        self.known.keep_newest(most, rules.retention.bytes);
+        self.known.keep_newest(most, id_bytes(most, rules));
         self.forget_long(first, rules.retention.bytes);
         self.preserved.forget_before(first.saturating_sub(most as u64));
     }
@@ -201,6 +201,12 @@ impl InnerIds {
             + self.known.heap_bytes()
             + self.preserved.heap_bytes()
     }
+}
+
+/// How many bytes the IDs of `events` known events may have together: room for all that fit into ours, and for longer
+/// ones as much as the history may take.
+fn id_bytes(events: usize, rules: &Rules) -> usize {
+    rules.retention.bytes.max(events.saturating_mul(event_id::MAX_LEN))
 }
 
 fn hash(id: &[u8], keys: &Keys) -> u64 {
