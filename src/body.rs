@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
@@ -18,6 +18,7 @@ use crate::driver;
 use crate::error::{BoxError, ResumeError, ResumeErrorKind};
 use crate::jitter::jitter;
 use crate::observer::Observation;
+use crate::pass;
 use crate::resume::position::Position;
 use crate::resume::{Gap, GapReason};
 use crate::sse::encode;
@@ -88,13 +89,7 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.project().kind.project() {
             KindProj::Stream { reader } => reader.poll_frame(cx),
-            KindProj::Pass { body } => {
-                let frame = ready!(body.poll_frame(cx));
-                let to_bytes = |frame: Frame<B::Data>| {
-                    frame.map_data(|mut data| data.copy_to_bytes(data.remaining()))
-                };
-                Poll::Ready(frame.map(|frame| frame.map(to_bytes).map_err(Into::into)))
-            }
+            KindProj::Pass { body } => pass::poll_frame(body, cx),
             KindProj::Empty => Poll::Ready(None),
         }
     }

@@ -83,6 +83,7 @@ mod layer;
 mod log;
 mod observer;
 mod operator;
+mod pass;
 mod query;
 mod reconnect;
 mod registry;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// above it in this table; the parts of the first level import nothing of the crate, not even each other.
 const LEVELS: [(&str, &[&str]); 7] = [
     ("pure", &["cors", "error", "jitter", "query", "resume", "sse"]),
-    ("made of these", &["content"]),
+    ("made of these", &["content", "pass"]),
     ("what is configured, observed, and whose a request is", &["binding", "config", "observer"]),
     ("one history", &["log"]),
     ("streams and their inner bodies", &["driver", "registry", "stream"]),
@@ -25,7 +25,7 @@ const LEVELS: [(&str, &[&str]); 7] = [
 /// Parts that may know of less than their level.
 const STRICT: [(&str, &[&str]); 1] =
     // A layer of its own: it knows heads and events, and nothing of streams that can be resumed.
-    [("reconnect", &["answer", "ask", "content", "error", "jitter", "resume", "sse"])];
+    [("reconnect", &["answer", "ask", "content", "error", "jitter", "pass", "resume", "sse"])];
 
 /// Imports from a later level, each with its reason.
 const EXCEPTIONS: [(&str, &str, &str); 2] = [

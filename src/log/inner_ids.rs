@@ -130,7 +130,6 @@ impl InnerIds {
             }
         }
         self.known.keep_newest(most, id_bytes(most, rules));
-        self.forget_long(first, rules.retention.bytes);
         self.preserved.forget_before(first.saturating_sub(most as u64));
     }
 

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
@@ -18,6 +18,7 @@ use super::error::{ReconnectError, ReconnectErrorKind};
 use super::relay::Relay;
 use crate::answer;
 use crate::error::BoxError;
+use crate::pass;
 
 /// An inner body that lasts this long has gone on, even if there was nothing to say.
 const HELD: Duration = Duration::from_secs(30);
@@ -65,10 +66,7 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.project().kind.project() {
             KindProj::Stream { stream } => stream.poll_frame(cx),
-            KindProj::Pass { body } => {
-                let frame = ready!(body.poll_frame(cx));
-                Poll::Ready(frame.map(|frame| frame.map(to_bytes).map_err(Into::into)))
-            }
+            KindProj::Pass { body } => pass::poll_frame(body, cx),
         }
     }
 
@@ -234,13 +232,9 @@ where
     }
 
     fn take(&mut self, frame: Frame<B::Data>) {
-        match to_bytes(frame).into_data() {
+        match pass::to_bytes(frame).into_data() {
             Ok(data) => self.origin.relay.push(data),
             Err(other) => self.trailers = other.into_trailers().ok(),
         }
     }
-}
-
-fn to_bytes<D: Buf>(frame: Frame<D>) -> Frame<Bytes> {
-    frame.map_data(|mut data| data.copy_to_bytes(data.remaining()))
 }
