@@ -350,8 +350,8 @@ impl Stream {
     }
 
     /// Claims the takeover of an aborted stream. `false`: somebody else has, or it is not aborted any more.
-    pub(crate) fn claim(&self) -> bool {
-        self.lock().claim()
+    pub(crate) fn claim(self: &Arc<Self>) -> bool {
+        self.with(State::claim)
     }
 
     /// Whether somebody goes on with the stream, and it has nothing after `position` before that is decided.

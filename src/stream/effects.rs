@@ -7,13 +7,18 @@ use tokio::sync::watch;
 
 use super::Stream;
 use crate::driver::{self, InnerBody};
+use crate::error::BoxError;
 use crate::observer::Observation;
 
 /// Wake-ups, drops, tasks and observations that a change of a stream brings about.
 #[derive(Default)]
 pub(crate) struct Effects {
     pub(super) wakers: Vec<Waker>,
+    /// Those that nobody needs any more: to drop one may drop a task, with a client of this very stream.
+    pub(super) stale: Vec<Waker>,
     pub(super) dropped: Option<InnerBody>,
+    /// What an inner body failed with that is forgotten.
+    pub(super) error: Option<Arc<BoxError>>,
     /// With its generation.
     pub(super) spawned: Option<(InnerBody, u32)>,
     /// Who waits for a takeover is woken when this is dropped.
@@ -34,6 +39,8 @@ impl Effects {
     #[inline]
     fn is_empty(&self) -> bool {
         self.wakers.is_empty()
+            && self.stale.is_empty()
+            && self.error.is_none()
             && self.observations.is_empty()
             && self.dropped.is_none()
             && self.spawned.is_none()
@@ -45,6 +52,8 @@ impl Effects {
             driver::spawn(stream, body, generation);
         }
         self.wakers.drain(..).for_each(Waker::wake);
+        self.stale.clear();
+        drop(self.error.take());
         drop(self.decided.take());
         drop(self.dropped.take());
         for observation in self.observations.drain(..) {

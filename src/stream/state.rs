@@ -139,6 +139,15 @@ impl Producer {
     }
 }
 
+impl Phase {
+    fn into_error(self) -> Option<Arc<BoxError>> {
+        match self {
+            Self::Aborted(error) => error,
+            _ => None,
+        }
+    }
+}
+
 impl State {
     pub(super) fn new(id_line: IdLine, inner_id: &[u8]) -> Self {
         Self {

@@ -55,11 +55,10 @@ impl State {
         waker: &Waker,
     ) -> Option<InnerBody> {
         let stays = matches!(self.producer, Producer::Lent { to_task: false, .. });
-        if !stays || !self.has_all(key) {
+        if !stays || !self.has_all(key) || !self.wait_as_before(key, waker) {
             return Some(body);
         }
         self.producer = Producer::Inline(body);
-        self.wait(key, waker);
         None
     }
 
@@ -152,7 +151,7 @@ impl State {
         self.put_back(body, fx);
         let step = self.step(key, stream);
         if step.is_none() {
-            self.wait(key, waker);
+            self.wait(key, waker, fx);
         }
         step
     }
@@ -257,7 +256,9 @@ impl State {
             self.release(fx);
             return Drive::Stop;
         }
-        self.driver = Some(waker.clone());
+        if !self.driver.as_ref().is_some_and(|driver| driver.will_wake(waker)) {
+            fx.stale.extend(self.driver.replace(waker.clone()));
+        }
         if !self.rest.is_empty() {
             self.take_rest(stream, fx);
             // The task wakes them only for what it reads itself.

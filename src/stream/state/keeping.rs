@@ -78,7 +78,7 @@ impl State {
     /// Ends the stream and forgets all of it.
     pub(in crate::stream) fn purge(&mut self, fx: &mut Effects) {
         self.end(Ending::Aborted(None), fx);
-        self.phase = Phase::Purged;
+        fx.error = std::mem::replace(&mut self.phase, Phase::Purged).into_error();
         self.log.clear(Instant::now());
         self.readers.wake_all(&mut fx.wakers);
     }

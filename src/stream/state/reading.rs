@@ -56,6 +56,7 @@ impl State {
         fx: &mut Effects,
     ) {
         let Some(reader) = self.readers.remove(key) else { return };
+        fx.stale.extend(reader.waker);
         if let Some(follower) = reader.follower {
             self.log.tail().leave(follower);
         }
@@ -107,17 +108,30 @@ impl State {
                 }
                 // There is room once another reader has taken what waits for it, and so it takes the rest.
             }
-            self.wait(key, waker);
+            self.wait(key, waker, fx);
             return Turn::Wait;
         }
     }
 
+    /// Has a reader woken when it is worth asking again.
     #[inline]
-    pub(in crate::stream) fn wait(&mut self, key: usize, waker: &Waker) {
-        let Some(reader) = self.readers.get(key) else { return };
-        match &mut reader.waker {
-            Some(old) if old.will_wake(waker) => {}
-            slot => *slot = Some(waker.clone()),
+    pub(in crate::stream) fn wait(&mut self, key: usize, waker: &Waker, fx: &mut Effects) {
+        if !self.wait_as_before(key, waker) {
+            let Some(reader) = self.readers.get(key) else { return };
+            fx.stale.extend(reader.waker.replace(waker.clone()));
+        }
+    }
+
+    /// The same where no other waker is replaced. Returns whether that is so.
+    #[inline]
+    pub(in crate::stream) fn wait_as_before(&mut self, key: usize, waker: &Waker) -> bool {
+        let Some(reader) = self.readers.get(key) else { return true };
+        match &reader.waker {
+            Some(old) => old.will_wake(waker),
+            None => {
+                reader.waker = Some(waker.clone());
+                true
+            }
         }
     }
 

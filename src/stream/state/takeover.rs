@@ -11,10 +11,10 @@ use crate::stream::readers::{Close, Closing};
 
 impl State {
     /// Claims the takeover of an aborted stream.
-    pub(in crate::stream) fn claim(&mut self) -> bool {
+    pub(in crate::stream) fn claim(&mut self, fx: &mut Effects) -> bool {
         let free = matches!(self.phase, Phase::Aborted(_));
         if free {
-            self.phase = Phase::Live;
+            fx.error = std::mem::replace(&mut self.phase, Phase::Live).into_error();
             self.ended_at = None;
             self.producer = Producer::Claimed(watch::channel(()).0);
         }
