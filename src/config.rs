@@ -23,6 +23,9 @@ pub enum EventIds {
     ///
     /// For feeds whose clients read the IDs. Look-up needs to know whose stream it is, so a return finds its stream
     /// only where streams have a session, an owner or a shared key, and only on this instance.
+    ///
+    /// Where several of these streams have the ID, or more than 256 are open to the same request, it is not known which
+    /// is meant: the inner service is called with its own ID, as without the layer.
     Preserve,
 }
 

@@ -1,25 +1,31 @@
 //! The streams of this instance: look-up, quotas, what they may hold together, and the sweeper that keeps time.
 
+mod linger;
+mod relief;
+mod room;
+mod sweeper;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::HeaderMap;
-use tokio::runtime::Handle;
 use tokio::sync::Notify;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::task::AbortHandle;
 
 use crate::binding::Binding;
 use crate::config::{Config, Limits};
-use crate::observer::Observation;
 use crate::resume::event_id::Token;
 use crate::resume::keys::Keys;
 use crate::sharing::Sharing;
-use crate::stream::{EvictionClass, Stream};
+use crate::stream::Stream;
 
-/// The sweeper comes no more often than this, however short the age is.
-const SHORTEST_TICK: Duration = Duration::from_millis(5);
+pub(crate) use linger::LingerPermit;
+use linger::Lingering;
+use relief::Relief;
+
+/// How many streams of one binding are looked through for an ID of the inner service. Where there are more, none is.
+const MOST_LOOKED_THROUGH: usize = 256;
 /// What every stream takes beside what its log says: itself and its place in the map.
 const STREAM_BYTES: usize =
     size_of::<Stream>() + 2 * size_of::<usize>() + size_of::<(Token, Arc<Stream>)>();
@@ -35,8 +41,9 @@ pub(crate) struct Registry {
     /// Whether clients are being sent away; then `left` tells of each one that goes.
     draining: AtomicBool,
     left: Notify,
-    /// Held by whoever makes room, so that not everybody does it.
-    relief: Mutex<()>,
+    relief: Relief,
+    /// Held while it is chosen which streams make room for a new one.
+    eviction: Mutex<()>,
     /// Headers that streams have in common are kept once.
     headers: Mutex<Arc<HeaderMap>>,
 }
@@ -58,25 +65,24 @@ struct Streams {
     by_token: HashMap<Token, Arc<Stream>>,
     by_session: HashMap<u128, usize>,
     /// Only of streams that are looked up by the inner service's event IDs.
-    by_binding: HashMap<Binding, Vec<Token>>,
-    has_sweeper: bool,
-}
-
-#[derive(Default)]
-struct Lingering {
-    all: usize,
-    by_owner: HashMap<Option<u128>, usize>,
-}
-
-/// The right to read an inner body on without a client.
-pub(crate) struct LingerPermit {
-    registry: Arc<Registry>,
-    owner: Option<u128>,
+    by_binding: HashMap<Binding, HashSet<Token>>,
+    sweeper: Option<AbortHandle>,
 }
 
 /// There is no room for a further stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NoRoom;
+
+/// Which limit leaves none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Full {
+    /// That on streams.
+    Streams,
+    /// That on sessions.
+    Sessions,
+    /// That on the streams of this session.
+    Session(u128),
+}
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -92,7 +98,8 @@ impl Registry {
             lingering: Mutex::default(),
             draining: AtomicBool::new(false),
             left: Notify::new(),
-            relief: Mutex::new(()),
+            relief: Relief::default(),
+            eviction: Mutex::default(),
             headers: Mutex::default(),
         }
     }
@@ -101,23 +108,28 @@ impl Registry {
         lock(&self.streams).by_token.get(token).cloned()
     }
 
-    /// Adds a stream, if there is room.
+    /// Adds a stream, if there is room, or can be made.
     pub(crate) fn insert(self: &Arc<Self>, stream: &Arc<Stream>) -> Result<(), NoRoom> {
-        let limits = &stream.config.limits;
-        self.make_room(stream);
-        {
-            let mut streams = lock(&self.streams);
-            streams.check(stream, limits)?;
-            if let Some(session) = stream.origin.binding.session {
-                *streams.by_session.entry(session).or_default() += 1;
+        while self.try_insert(stream).is_err() {
+            if !self.make_room(stream) {
+                return Err(NoRoom);
             }
-            if stream.can_be_found_by_inner_id() {
-                streams.by_binding.entry(stream.origin.binding).or_default().push(stream.token);
-            }
-            streams.by_token.insert(stream.token, Arc::clone(stream));
-            self.ensure_sweeper(&mut streams, &stream.config);
         }
         self.grow(STREAM_BYTES as isize, &stream.config);
+        Ok(())
+    }
+
+    fn try_insert(self: &Arc<Self>, stream: &Arc<Stream>) -> Result<(), Full> {
+        let mut streams = lock(&self.streams);
+        streams.check(stream)?;
+        if let Some(session) = stream.origin.binding.session {
+            *streams.by_session.entry(session).or_default() += 1;
+        }
+        if stream.can_be_found_by_inner_id() {
+            streams.by_binding.entry(stream.origin.binding).or_default().insert(stream.token);
+        }
+        streams.by_token.insert(stream.token, Arc::clone(stream));
+        self.ensure_sweeper(&mut streams, &stream.config);
         Ok(())
     }
 
@@ -132,10 +144,13 @@ impl Registry {
         }
     }
 
-    /// The streams that requests with this binding may resume.
+    /// The streams that requests with this binding may resume by an ID of the inner service; none if they are too many
+    /// to look through.
     pub(crate) fn bound_to(&self, binding: &Binding) -> Vec<Arc<Stream>> {
         let streams = lock(&self.streams);
-        let tokens = streams.by_binding.get(binding).into_iter().flatten();
+        let tokens = streams.by_binding.get(binding);
+        let tokens = tokens.filter(|tokens| tokens.len() <= MOST_LOOKED_THROUGH);
+        let tokens = tokens.into_iter().flatten();
         tokens.filter_map(|token| streams.by_token.get(token).cloned()).collect()
     }
 
@@ -148,11 +163,6 @@ impl Registry {
     pub(crate) fn counts(&self) -> (usize, usize) {
         let streams = lock(&self.streams);
         (streams.by_token.len(), streams.by_session.len())
-    }
-
-    /// How many inner bodies are read on without a client.
-    pub(crate) fn lingering(&self) -> usize {
-        lock(&self.lingering).all
     }
 
     /// Drops every stream and ends its readers.
@@ -215,182 +225,41 @@ impl Registry {
 
     /// A stream's memory has changed. Must not be called under a lock of a stream: room may have to be made.
     pub(crate) fn grow(&self, growth: isize, config: &Config) {
-        let before = self.bytes.fetch_add(growth, Ordering::Relaxed);
-        if growth > 0 && (before + growth).max(0).unsigned_abs() > config.limits.bytes {
-            self.relieve(config);
+        let bytes = self.bytes.fetch_add(growth, Ordering::Relaxed) + growth;
+        if growth < 0 {
+            self.relief.released(bytes);
+        } else if bytes.max(0).unsigned_abs() > config.limits.bytes {
+            self.relieve(bytes, config);
         }
     }
 
     pub(crate) fn shrink(&self, bytes: usize) {
-        self.bytes.fetch_sub(bytes as isize, Ordering::Relaxed);
-    }
-
-    /// Makes room until the streams hold a sixteenth less than they may, so that this is seldom.
-    #[cold]
-    fn relieve(&self, config: &Config) {
-        let Ok(_only_one) = self.relief.try_lock() else { return };
-        let goal = config.limits.bytes - config.limits.bytes / 16;
-        let mut evicted = 0;
-        for (class, stream) in self.in_order_of_eviction() {
-            if self.bytes() <= goal {
-                break;
-            }
-            if class == EvictionClass::Read {
-                while self.bytes() > goal && stream.give_up_oldest() {}
-            } else {
-                self.evict(&stream);
-                evicted += 1;
-            }
-        }
-        if evicted > 0 {
-            config.observer.tell(Observation::Evicted { streams: evicted });
-        }
-    }
-
-    /// Makes room for a new stream where a limit on their number leaves none, if streams without a reader do.
-    fn make_room(&self, stream: &Stream) {
-        let Config { limits, .. } = &*stream.config;
-        let (all, sessions) = {
-            let streams = lock(&self.streams);
-            (streams.by_token.len(), streams.by_session.len())
-        };
-        if all >= limits.streams {
-            self.evict_unread((limits.streams / 64).max(1), |_| true, &stream.config);
-        }
-        let session = stream.origin.binding.session;
-        let Some(name) = session else { return };
-        let of_it = lock(&self.streams).by_session.get(&name).copied();
-        match of_it {
-            Some(count) if count >= limits.streams_per_session => {}
-            None if sessions >= limits.sessions => return self.evict_session(&stream.config),
-            _ => return,
-        }
-        let count = (limits.streams_per_session / 64).max(1);
-        self.evict_unread(count, |other| other.origin.binding.session == session, &stream.config);
-    }
-
-    /// Evicts up to `count` of `which` streams, none with a reader.
-    fn evict_unread(&self, count: usize, which: impl Fn(&Stream) -> bool, config: &Config) {
-        let Ok(_only_one) = self.relief.try_lock() else { return };
-        let is_victim = |(class, stream): &(EvictionClass, Arc<Stream>)| {
-            *class != EvictionClass::Read && which(stream)
-        };
-        let order = self.in_order_of_eviction().into_iter();
-        self.evict_all(order.filter(is_victim).take(count), config);
-    }
-
-    /// Evicts all streams of a session in which nobody reads.
-    fn evict_session(&self, config: &Config) {
-        let Ok(_only_one) = self.relief.try_lock() else { return };
-        let order = self.in_order_of_eviction();
-        let session = |stream: &Stream| stream.origin.binding.session;
-        let read: HashSet<_> = order
-            .iter()
-            .filter(|(class, _)| *class == EvictionClass::Read)
-            .map(|(_, stream)| session(stream))
-            .collect();
-        let idle = |(_, stream): &(_, Arc<Stream>)| {
-            session(stream).filter(|name| !read.contains(&Some(*name)))
-        };
-        let Some(victim) = order.iter().find_map(idle) else { return };
-        let of_it = |(_, stream): &(_, Arc<Stream>)| session(stream) == Some(victim);
-        self.evict_all(order.into_iter().filter(of_it), config);
-    }
-
-    fn evict_all(
-        &self,
-        victims: impl Iterator<Item = (EvictionClass, Arc<Stream>)>,
-        config: &Config,
-    ) {
-        let streams = victims.map(|(_, stream)| self.evict(&stream)).count() as u64;
-        if streams > 0 {
-            config.observer.tell(Observation::Evicted { streams });
-        }
-    }
-
-    fn evict(&self, stream: &Arc<Stream>) {
-        self.remove(stream);
-        stream.purge();
-    }
-
-    /// Finished, aborted, unread, read; among equals those of the owner with most bytes first.
-    fn in_order_of_eviction(&self) -> Vec<(EvictionClass, Arc<Stream>)> {
-        let mut owners: HashMap<Option<u128>, usize> = HashMap::new();
-        let mut order: Vec<_> =
-            self.all().into_iter().map(|stream| (stream.weight(), stream)).collect();
-        for ((_, bytes), stream) in &order {
-            *owners.entry(stream.origin.binding.owner).or_default() += bytes;
-        }
-        order.sort_by_key(|((class, bytes), stream)| {
-            let of_owner = owners.get(&stream.origin.binding.owner).copied().unwrap_or_default();
-            (*class, std::cmp::Reverse(of_owner), std::cmp::Reverse(*bytes))
-        });
-        order.into_iter().map(|((class, _), stream)| (class, stream)).collect()
-    }
-
-    // Linger
-
-    pub(crate) fn permit_linger(
-        self: &Arc<Self>,
-        owner: Option<u128>,
-        limits: &Limits,
-    ) -> Option<LingerPermit> {
-        let mut lingering = lock(&self.lingering);
-        let of_owner = lingering.by_owner.get(&owner).copied().unwrap_or_default();
-        // Requests without an owner are not one owner: only the limit of all counts for them.
-        let owner_is_full = owner.is_some() && of_owner >= limits.lingering_per_owner;
-        if lingering.all >= limits.lingering || owner_is_full {
-            return None;
-        }
-        lingering.all += 1;
-        *lingering.by_owner.entry(owner).or_default() += 1;
-        Some(LingerPermit { registry: Arc::clone(self), owner })
-    }
-
-    // Time
-
-    /// There is one sweeper, and only while there are streams.
-    fn ensure_sweeper(self: &Arc<Self>, streams: &mut Streams, config: &Config) {
-        if streams.has_sweeper {
-            return;
-        }
-        if let Ok(runtime) = Handle::try_current() {
-            streams.has_sweeper = true;
-            let tick = config.rules.retention.seal_age().max(SHORTEST_TICK);
-            runtime.spawn(sweep(Arc::downgrade(self), tick));
-        }
-    }
-
-    /// Does what time brings. Returns whether there is nothing left to sweep; then the sweeper must stop.
-    fn sweep(&self) -> bool {
-        let now = Instant::now();
-        for stream in self.all() {
-            if stream.sweep(now) {
-                self.remove(&stream);
-            }
-        }
-        let mut streams = lock(&self.streams);
-        streams.has_sweeper = !streams.by_token.is_empty();
-        !streams.has_sweeper
+        let bytes = bytes as isize;
+        self.relief.released(self.bytes.fetch_sub(bytes, Ordering::Relaxed) - bytes);
     }
 }
 
 impl Streams {
-    fn check(&self, stream: &Stream, limits: &Limits) -> Result<(), NoRoom> {
-        let Some(session) = stream.origin.binding.session else {
-            return if self.by_token.len() < limits.streams { Ok(()) } else { Err(NoRoom) };
-        };
-        let of_session = self.by_session.get(&session).copied();
-        let room = self.by_token.len() < limits.streams
-            && of_session.unwrap_or_default() < limits.streams_per_session
-            && (of_session.is_some() || self.by_session.len() < limits.sessions);
-        if room { Ok(()) } else { Err(NoRoom) }
+    /// Whether there is room for a stream.
+    fn check(&self, stream: &Stream) -> Result<(), Full> {
+        let limits = &stream.config.limits;
+        if let Some(session) = stream.origin.binding.session {
+            match self.by_session.get(&session) {
+                Some(count) if *count >= limits.streams_per_session => {
+                    return Err(Full::Session(session));
+                }
+                None if limits.streams_per_session == 0 => return Err(Full::Session(session)),
+                None if self.by_session.len() >= limits.sessions => return Err(Full::Sessions),
+                _ => {}
+            }
+        }
+        if self.by_token.len() < limits.streams { Ok(()) } else { Err(Full::Streams) }
     }
 
     fn remove(&mut self, stream: &Stream) -> Option<Arc<Stream>> {
         let removed = self.by_token.remove(&stream.token)?;
         if let Some(tokens) = self.by_binding.get_mut(&stream.origin.binding) {
-            tokens.retain(|token| *token != stream.token);
+            tokens.remove(&stream.token);
             if tokens.is_empty() {
                 self.by_binding.remove(&stream.origin.binding);
             }
@@ -404,31 +273,5 @@ impl Streams {
             }
         }
         Some(removed)
-    }
-}
-
-async fn sweep(registry: Weak<Registry>, tick: Duration) {
-    let mut ticks = interval(tick);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    ticks.tick().await;
-    loop {
-        ticks.tick().await;
-        match registry.upgrade() {
-            Some(registry) if !registry.sweep() => {}
-            _ => return,
-        }
-    }
-}
-
-impl Drop for LingerPermit {
-    fn drop(&mut self) {
-        let mut lingering = lock(&self.registry.lingering);
-        lingering.all -= 1;
-        if let Some(count) = lingering.by_owner.get_mut(&self.owner) {
-            *count -= 1;
-            if *count == 0 {
-                lingering.by_owner.remove(&self.owner);
-            }
-        }
     }
 }

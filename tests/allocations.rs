@@ -190,3 +190,21 @@ fn next(body: &mut Pin<Box<ResumeBody<Source>>>) -> Bytes {
 fn events_in(data: &[u8]) -> usize {
     data.windows(2).filter(|two| two == b"\n\n").count()
 }
+
+#[test]
+fn at_the_cap_on_bytes_not_each_event_looks_through_all_streams() {
+    const STREAMS: usize = 1_000;
+    // More is what the streams take by themselves, which none of them can give up.
+    let limits = Limits::new().bytes(512 * 1024);
+    let mut service = SseResumeLayer::new().limits(limits).layer(endless());
+    let mut bodies: Vec<_> = (0..STREAMS).map(|_| open(&mut service, None).1).collect();
+    // More than a block, and less than a list of all streams.
+    let is_walk = |round: &AllocationInfo| round.bytes_total > STREAMS as u64 * 32;
+    let events = bodies.iter_mut().map(|body| {
+        measure(|| {
+            read(body.as_mut(), EVENT);
+        })
+    });
+    let walks = events.filter(is_walk).count();
+    assert!((1..=STREAMS / 10).contains(&walks), "{walks} of {STREAMS} events");
+}

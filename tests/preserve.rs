@@ -126,3 +126,20 @@ async fn a_takeover_skips_what_is_resent_under_preserved_ids() {
     assert_eq!(second.events()[0].id, "3");
     assert_eq!(second.data(), ["c"]);
 }
+
+#[tokio::test]
+async fn an_id_is_looked_for_in_so_many_streams_of_an_owner_and_in_none_if_they_are_more() {
+    let mut app = app();
+    let mut clients = Vec::new();
+    for n in 0..256 {
+        let mut client = get(&mut app, "").await;
+        app.body().send(format!("id: {n}\ndata: {n}\n\n"));
+        client.read();
+        clients.push(client);
+    }
+    assert_eq!(get(&mut app, "0").await.header("sse-resume"), Some("replay"));
+    clients.push(get(&mut app, "").await);
+    let calls = app.inner.calls();
+    assert_eq!(get(&mut app, "0").await.header("sse-resume"), Some("fresh"));
+    assert_eq!(app.inner.call(calls).last_event_id().as_deref(), Some("0"));
+}
