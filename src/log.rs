@@ -116,8 +116,14 @@ impl Log {
         self.history.complete_from()
     }
 
-    /// The inner service's own last event ID; empty if it has none.
+    /// The inner service's own last event ID; empty if it has none. What is resent does not take it back.
     pub(crate) fn inner_id(&self) -> &[u8] {
+        self.inner.as_ref().map_or(&[], |inner| inner.at_last())
+    }
+
+    /// The one in force at what the inner service says now.
+    #[inline]
+    fn current_inner_id(&self) -> &[u8] {
         self.inner.as_ref().map_or(&[], |inner| inner.current())
     }
 
@@ -125,7 +131,7 @@ impl Log {
     pub(crate) fn inner_id_at(&self, offset: u64) -> Option<Vec<u8>> {
         let inner = self.inner.as_ref()?;
         if offset == self.last() {
-            return Some(inner.current().to_vec());
+            return Some(inner.at_last().to_vec());
         }
         match self.history.frame(offset) {
             Some(frame) => Some(inner.id_of(offset, frame, &self.next_line.line())),

@@ -284,6 +284,9 @@ impl<S> SseResume<S> {
         let reject_gaps = self.config.on_missing == OnMissing::Reject;
         let resumed = |plan| Course::Resume(self.resumed(parts, stream, position, plan));
         match plan {
+            Plan::Unknown if stream.waits_for_loss(position) => {
+                Course::Wait(Arc::clone(stream), id.clone())
+            }
             Plan::Unknown => self.unknown(parts, binding, Some(id)),
             Plan::Replay { gap: true }
             | Plan::Lost { gap: true }

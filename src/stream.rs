@@ -361,6 +361,12 @@ impl Stream {
         state.is_undecided() && (!has_payload || state.log.last() == position.offset)
     }
 
+    /// Whether somebody goes on with the stream, and `position` says that its loss was told: then it is known only
+    /// later whether that is where the next generation begins, or the end.
+    pub(crate) fn waits_for_loss(&self, position: Position) -> bool {
+        self.lock().waits_for_loss(position)
+    }
+
     /// Whether a takeover is claimed.
     pub(crate) fn is_undecided(&self) -> bool {
         self.lock().is_undecided()

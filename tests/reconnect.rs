@@ -5,6 +5,7 @@ mod support;
 use http::{HeaderName, Method, Request, Response, StatusCode};
 use support::app::with;
 use support::{App, End, TestClient, event_stream, request, settle, status};
+use tower::Service;
 use tower_sse_resume::{Limits, Linger, OnFinished, OnMissing, Priming, Retention, SseResumeLayer};
 
 const BOTH: [Method; 2] = [Method::GET, Method::POST];
@@ -276,6 +277,35 @@ async fn the_stream_of_a_get_that_a_post_finds_aborted_is_lost_to_it() {
     assert_eq!(client.gaps().len(), 1);
     assert!(client.is_broken());
     assert_eq!(app.inner.calls(), 1);
+}
+
+#[tokio::test]
+async fn who_was_told_the_loss_waits_to_hear_whether_somebody_goes_on_with_the_stream_after_all() {
+    for (answer, expected) in [
+        (event_stream(), StatusCode::OK),
+        (status(StatusCode::SERVICE_UNAVAILABLE), StatusCode::NO_CONTENT),
+    ] {
+        let mut app = app();
+        let id = aborted(&mut app, Method::GET, "id: a\ndata: 1\n\n").await;
+        let mut client = app.call(Method::POST, &id).await;
+        client.read_to_end().await;
+        let gate = app.inner.hold_next(answer);
+        let takeover = tokio::spawn(app.service.call(request(Method::GET, &id)));
+        settle().await;
+        let told = request(Method::POST, &client.last_event_id());
+        let told = tokio::spawn(app.service.call(told));
+        settle().await;
+        assert!(!told.is_finished());
+        gate.open();
+        let _takeover = takeover.await.unwrap().unwrap();
+        let mut told = TestClient::new(told.await.unwrap().unwrap());
+        assert_eq!(told.status, expected);
+        if expected == StatusCode::OK {
+            app.body().send("id: b\ndata: 2\n\n");
+            told.read_events(1).await;
+            assert_eq!(told.data(), ["2"]);
+        }
+    }
 }
 
 #[tokio::test]

@@ -59,3 +59,37 @@ async fn a_first_event_that_is_too_large_to_be_retained_is_known_when_it_is_rese
     second.read_until(|client| !client.data().is_empty()).await;
     assert_eq!(second.data(), ["b"]);
 }
+
+#[tokio::test]
+async fn a_resend_that_breaks_off_does_not_take_the_inner_services_id_back() {
+    let (mut app, inner) = app();
+    let mut first = get(&mut app, "").await;
+    inner.body(0).send("id: 1\ndata: a\n\nid: 2\ndata: b\n\nid: 3\ndata: c\n\n");
+    first.read();
+    let id = first.last_event_id();
+    drop(first);
+    let mut second = get(&mut app, &id).await;
+    inner.body(1).send("id: 1\ndata: a\n\nid: 2\n\n");
+    inner.body(1).fail();
+    second.read_to_end().await;
+    assert_eq!(second.data(), [""; 0]);
+    let third = get(&mut app, &id).await;
+    assert_eq!(inner.call(2).last_event_id().as_deref(), Some("3"));
+    assert!(third.header("sse-resume-from").unwrap().ends_with(".3.3"));
+}
+
+#[tokio::test]
+async fn after_a_resend_the_inner_services_id_goes_on() {
+    let (mut app, inner) = app();
+    let mut first = get(&mut app, "").await;
+    inner.body(0).send("id: 1\ndata: a\n\nid: 2\ndata: b\n\n");
+    first.read();
+    let id = first.last_event_id();
+    drop(first);
+    let mut second = get(&mut app, &id).await;
+    inner.body(1).send("id: 1\ndata: a\n\nid: 2\ndata: b\n\nid: 3\n\n");
+    inner.body(1).fail();
+    second.read_to_end().await;
+    drop(get(&mut app, &id).await);
+    assert_eq!(inner.call(2).last_event_id().as_deref(), Some("3"));
+}

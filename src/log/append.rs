@@ -122,7 +122,7 @@ impl Log {
     /// Copies what has come now of a whole frame, without its blank line. Parts that came before are there already.
     #[inline]
     pub(super) fn copy(&mut self, this: &[u8], frame: &Frame, rules: &Rules) {
-        self.out.reserve(frame.end + self.next_line.line().len_max(self.inner_id()));
+        self.out.reserve(frame.end + self.next_line.line().len_max(self.current_inner_id()));
         let blank = frame.end - (frame.len - frame.blank);
         self.out.extend_from_slice(&this[..blank]);
         if frame.fields.contains(Fields::RETRY) {
@@ -271,6 +271,9 @@ impl Log {
         let verdict = seam.observe(self.inner.as_ref().and_then(|inner| inner.own()), hash);
         if seam.is_over() {
             self.seam = None;
+            if let Some(inner) = &mut self.inner {
+                inner.end_resend();
+            }
         }
         if let Verdict::SendAfterGap(reason) = verdict {
             self.tell_gap(reason);

@@ -77,6 +77,9 @@ impl Log {
             self.tell_gap(reason);
         }
         self.seam = seam.map(Box::new);
+        if let (Some(_), Some(inner)) = (&self.seam, &mut self.inner) {
+            inner.begin_resend();
+        }
     }
 
     #[cold]
@@ -105,7 +108,7 @@ impl Log {
         self.out_bytes = 0;
         self.complete = 0;
         if let Some(inner) = &mut self.inner {
-            inner.end_event();
+            inner.end_producer();
         }
         self.seam = None;
         self.oversize = None;

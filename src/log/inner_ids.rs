@@ -20,6 +20,8 @@ const LONGEST: usize = 8 * 1024;
 pub(super) struct InnerIds {
     /// The last event ID in force; empty: none.
     current: Vec<u8>,
+    /// The one at the last event, as long as events from before it are resent.
+    resumed_from: Option<Vec<u8>>,
     /// Whether it was given since the last event.
     is_own: bool,
     /// Whether the unfinished event has `id` lines.
@@ -41,6 +43,29 @@ impl InnerIds {
 
     pub(super) fn current(&self) -> &[u8] {
         &self.current
+    }
+
+    /// The last event ID in force at the last event, or later.
+    pub(super) fn at_last(&self) -> &[u8] {
+        self.resumed_from.as_deref().unwrap_or(&self.current)
+    }
+
+    /// A new inner response may resend events from before the last one.
+    pub(super) fn begin_resend(&mut self) {
+        self.resumed_from = Some(self.current.clone());
+    }
+
+    /// It does not, or not any more.
+    pub(super) fn end_resend(&mut self) {
+        self.resumed_from = None;
+    }
+
+    /// The inner body is over, perhaps within what it resent.
+    pub(super) fn end_producer(&mut self) {
+        if let Some(id) = self.resumed_from.take() {
+            self.current = id;
+        }
+        self.end_event();
     }
 
     /// The inner service gave an ID, perhaps an empty one, in the frame that is being finished.
@@ -195,6 +220,7 @@ impl InnerIds {
     pub(super) fn heap_bytes(&self) -> usize {
         size_of::<Self>()
             + self.current.capacity()
+            + self.resumed_from.as_ref().map_or(0, Vec::capacity)
             + self.long.capacity() * size_of::<(u64, Box<[u8]>)>()
             + self.long_bytes
             + self.known.heap_bytes()

@@ -31,6 +31,10 @@ impl Log {
         let here = lead.min(raw.len());
         oversize.push(&raw[here..], &mut self.out);
         self.oversize = Some(oversize);
+        // The last event is this one now.
+        if let Some(inner) = &mut self.inner {
+            inner.end_resend();
+        }
         self.oversized = true;
         self.complete = self.out.len();
         lead - here

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 use super::{Ending, Phase, Producer, State};
 use crate::error::ResumeErrorKind;
 use crate::registry::LingerPermit;
+use crate::resume::position::Position;
 use crate::stream::effects::Effects;
 use crate::stream::readers::{Close, Closing};
 
@@ -24,6 +25,12 @@ impl State {
     /// Whether a takeover is claimed.
     pub(in crate::stream) fn is_undecided(&self) -> bool {
         matches!(self.producer, Producer::Claimed(_))
+    }
+
+    /// Whether a takeover is claimed, and that all was lost had been told under `position`.
+    pub(in crate::stream) fn waits_for_loss(&self, position: Position) -> bool {
+        let next = Position { generation: self.log.generation() + 1, offset: self.log.last() };
+        self.is_undecided() && self.loss_told && position == next
     }
 
     /// What closes when it is decided how the takeover goes that is claimed.
