@@ -44,7 +44,8 @@ pin_project! {
     /// To drop the body is what a disconnect is. A body that passes drops the inner one. Of a resumable stream, a reader
     /// leaves: what it was not sent yet can be had by coming back, and the inner body is read on for the
     /// [linger](crate::SseResumeLayer::linger) if it was the last one. If nothing of it was ever polled, there is no
-    /// linger, because no client can come back.
+    /// linger, because no client has an event ID. Over HTTP/2 such a client may have had the head. If it comes back with
+    /// the ID that `SSE-Resume-From` has there, the stream was aborted, and it gets what that means.
     pub struct ResumeBody<B> {
         #[pin]
         kind: Kind<B>,

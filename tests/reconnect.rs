@@ -280,6 +280,22 @@ async fn the_stream_of_a_get_that_a_post_finds_aborted_is_lost_to_it() {
 }
 
 #[tokio::test]
+async fn who_had_only_a_head_comes_back_to_a_stream_that_goes_on_with_a_new_call() {
+    let mut app = app();
+    let client = app.get("").await;
+    let id = client.header("sse-resume-from").unwrap().to_owned();
+    drop(client);
+    settle().await;
+    assert!(app.body().is_dropped(), "nothing was asked of its body: it does not linger");
+    let mut client = app.get(&id).await;
+    app.body().send("data: 1\n\n");
+    client.read_events(2).await;
+    let gap = r#"{"requested":0,"resumed":0,"missed":null,"reason":"producer-lost"}"#;
+    assert_eq!(client.data(), [gap, "1"]);
+    assert_eq!((client.header("sse-resume"), app.inner.calls()), (Some("takeover"), 2));
+}
+
+#[tokio::test]
 async fn who_was_told_the_loss_waits_to_hear_whether_somebody_goes_on_with_the_stream_after_all() {
     for (answer, expected) in [
         (event_stream(), StatusCode::OK),
