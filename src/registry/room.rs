@@ -42,7 +42,9 @@ impl Registry {
             let _one_after_the_other = lock(&self.eviction);
             let Err(full) = lock(&self.streams).check(stream) else { return true };
             let victims = self.victims(full, &stream.config);
-            victims.iter().for_each(|victim| self.remove(victim));
+            for victim in &victims {
+                self.remove(victim);
+            }
             victims
         };
         victims.iter().for_each(Stream::purge);

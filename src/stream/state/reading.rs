@@ -126,13 +126,11 @@ impl State {
     #[inline]
     pub(in crate::stream) fn wait_as_before(&mut self, key: usize, waker: &Waker) -> bool {
         let Some(reader) = self.readers.get(key) else { return true };
-        match &reader.waker {
-            Some(old) => old.will_wake(waker),
-            None => {
-                reader.waker = Some(waker.clone());
-                true
-            }
+        if let Some(old) = &reader.waker {
+            return old.will_wake(waker);
         }
+        reader.waker = Some(waker.clone());
+        true
     }
 
     /// The next thing that a reader gets, if it is there.
