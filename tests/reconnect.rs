@@ -571,6 +571,28 @@ async fn all_that_is_unknown_gets_one_identical_410() {
     }
 }
 
+#[tokio::test]
+async fn an_id_in_the_query_with_a_nul_a_line_ending_or_no_utf_8_is_as_unknown_as_any_other() {
+    for on_missing in [OnMissing::Reject, OnMissing::Signal] {
+        let layer = layer().last_event_id_query("lastEventId").on_missing(on_missing);
+        let mut app = App::with(layer);
+        let id = cut(&mut app, Method::GET, "id: a\ndata: 1\n\n").await;
+        for end in ["%00", "%0D", "%0A", "%0D%0A%0D%0A", "%FF%FE", &"x".repeat(10_000)] {
+            let mut request = request(Method::GET, "");
+            *request.uri_mut() = format!("/events?lastEventId={id}{end}").parse().unwrap();
+            let calls = app.inner.calls();
+            let client = app.send(request).await;
+            if on_missing == OnMissing::Reject {
+                assert!(is_bare(&client, StatusCode::GONE), "{end}");
+                continue;
+            }
+            assert_eq!(client.header("sse-resume"), Some("gap"), "{end}");
+            let call = app.inner.call(calls);
+            assert_eq!((call.uri.to_string(), call.last_event_id()), ("/events".into(), None));
+        }
+    }
+}
+
 /// Requests with an ID that was given, from elsewhere.
 fn foreign(method: &Method, id: &str) -> Vec<Request<()>> {
     let request = || request(method.clone(), id);

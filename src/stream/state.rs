@@ -29,7 +29,8 @@ pub(super) struct State {
     pub(super) readers: Readers,
     producer: Producer,
     phase: Phase,
-    /// What the inner body said and the log has had no room for.
+    /// What the inner body said and the log has had no room for. Let go of with that body: what goes on with the stream
+    /// says it again, or clients are told that it is lost.
     rest: Bytes,
     /// The waker of the task that drives the inner body.
     driver: Option<Waker>,
