@@ -202,15 +202,14 @@ async fn nothing_is_left_of_clients_that_left_for_good() {
 
 #[test]
 fn the_memory_of_clients_that_left_for_good_is_given_back() {
-    const FEW: usize = 100;
     let seed = Seed::new();
     // Allocations are counted for each thread; here all happens on one.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let layer = forgetful();
     let mut feeds = runtime.block_on(Feeds::serve(layer.clone(), 0));
-    let mut round = || runtime.block_on(come_and_go(&mut feeds, &layer.handle(), FEW, seed.0));
+    let mut round = || runtime.block_on(come_and_go(&mut feeds, &layer.handle(), CLIENTS, seed.0));
     round();
     let left = measure(round).bytes_current;
     // A client that is there takes more than 10 KiB.
-    assert!(left < FEW as i64 * 256, "{left} bytes are left of {FEW} clients");
+    assert!(left < CLIENTS as i64 * 256, "{left} bytes are left of {CLIENTS} clients");
 }
