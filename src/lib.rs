@@ -76,6 +76,7 @@ mod content;
 mod cors;
 mod driver;
 mod error;
+mod exchange;
 mod future;
 mod handle;
 mod jitter;
@@ -96,7 +97,9 @@ mod takeover;
 mod wrap;
 
 pub use body::ResumeBody;
-pub use config::{EventIds, Limits, Linger, OnFinished, OnMissing, Priming, SlowReader, StartAt};
+pub use config::{
+    Connections, EventIds, Limits, Linger, OnFinished, OnMissing, Priming, SlowReader, StartAt,
+};
 pub use error::{ResumeError, ResumeErrorKind};
 pub use future::ResponseFuture;
 pub use handle::{StreamHandle, StreamId};

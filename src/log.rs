@@ -76,6 +76,8 @@ pub(crate) struct Room {
     pub(crate) read_on: bool,
     /// Whether the layer holds as many bytes as it may.
     pub(crate) at_cap: bool,
+    /// Whether the last event is kept in any case.
+    pub(crate) keeps_last: bool,
 }
 
 impl Log {
@@ -160,6 +162,11 @@ impl Log {
         let events = std::mem::take(&mut self.skipped);
         let skipped = (events > 0).then_some(Observation::DuplicatesSkipped { events });
         oversized.into_iter().chain(skipped)
+    }
+
+    /// The retained frames, oldest first; the first ones may not be served any more.
+    pub(crate) fn frames(&self) -> impl Iterator<Item = &[u8]> {
+        self.history.frames().map(|(_, frame)| frame)
     }
 
     /// Whether a frame is being passed on that is too large to hold.
@@ -248,10 +255,11 @@ impl Log {
 }
 
 impl Room {
-    /// What is below it may be evicted.
+    /// What is below it may be evicted, where `last` is the last event.
     #[inline]
-    fn floor(&self) -> u64 {
-        if self.read_on { u64::MAX } else { self.protected }
+    fn floor(&self, last: u64) -> u64 {
+        let floor = if self.read_on { u64::MAX } else { self.protected };
+        if self.keeps_last { floor.min(last) } else { floor }
     }
 }
 

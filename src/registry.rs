@@ -57,8 +57,8 @@ impl Drop for Shared {
 struct Streams {
     by_token: HashMap<Token, Arc<Stream>>,
     by_session: HashMap<u128, usize>,
-    /// Only of streams that are looked up by the inner service's event IDs.
-    by_binding: HashMap<Binding, Vec<Token>>,
+    /// Only of streams that are looked up so.
+    by_binding: HashMap<Binding, HashSet<Token>>,
     has_sweeper: bool,
 }
 
@@ -111,8 +111,8 @@ impl Registry {
             if let Some(session) = stream.origin.binding.session {
                 *streams.by_session.entry(session).or_default() += 1;
             }
-            if stream.can_be_found_by_inner_id() {
-                streams.by_binding.entry(stream.origin.binding).or_default().push(stream.token);
+            if stream.is_found_by_binding() {
+                streams.by_binding.entry(stream.origin.binding).or_default().insert(stream.token);
             }
             streams.by_token.insert(stream.token, Arc::clone(stream));
             self.ensure_sweeper(&mut streams, &stream.config);
@@ -390,7 +390,7 @@ impl Streams {
     fn remove(&mut self, stream: &Stream) -> Option<Arc<Stream>> {
         let removed = self.by_token.remove(&stream.token)?;
         if let Some(tokens) = self.by_binding.get_mut(&stream.origin.binding) {
-            tokens.retain(|token| *token != stream.token);
+            tokens.remove(&stream.token);
             if tokens.is_empty() {
                 self.by_binding.remove(&stream.origin.binding);
             }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const LEVELS: [(&str, &[&str]); 7] = [
     ("pure", &["cors", "error", "jitter", "query", "resume", "sse"]),
     ("made of these", &["content", "pass"]),
-    ("what is configured, observed, and whose a request is", &["binding", "config", "observer"]),
+    ("what is configured, observed, and whose a request is", &["binding", "config", "exchange", "observer"]),
     ("one history", &["log"]),
     ("streams and their inner bodies", &["driver", "registry", "stream"]),
     (

@@ -1,6 +1,7 @@
 //! What a stream's lock protects.
 
 mod driving;
+mod exchanging;
 mod keeping;
 mod reading;
 mod takeover;
@@ -24,6 +25,8 @@ use crate::resume::event_id::IdLine;
 use crate::resume::plan::{StreamState, View};
 use crate::resume::position::Position;
 
+use exchanging::Exchanging;
+
 pub(super) struct State {
     pub(super) log: Log,
     pub(super) readers: Readers,
@@ -36,6 +39,7 @@ pub(super) struct State {
     /// Whether that task holds the inner body back.
     paused: bool,
     lingering: Option<Box<Lingering>>,
+    exchanging: Option<Box<Exchanging>>,
     /// Where the last reader stood when it left.
     left: Cursor,
     end_told: bool,
@@ -63,6 +67,8 @@ enum Producer {
 enum Phase {
     Live,
     Finished(Option<Box<HeaderMap>>),
+    /// The inner body ended cleanly, but what it answers is not whole.
+    Suspended,
     Aborted(Option<Arc<BoxError>>),
     Purged,
 }
@@ -77,6 +83,8 @@ struct Lingering {
 pub(crate) enum Ending {
     /// Cleanly, perhaps with trailers.
     Finished(Option<Box<HeaderMap>>),
+    /// Cleanly, before what it answers is whole.
+    Suspended,
     /// With an error of its own, or because it was dropped.
     Aborted(Option<BoxError>),
 }
@@ -140,7 +148,7 @@ impl Producer {
 }
 
 impl State {
-    pub(super) fn new(id_line: IdLine, inner_id: &[u8]) -> Self {
+    pub(super) fn new(id_line: IdLine, inner_id: &[u8], has_exchange: bool) -> Self {
         Self {
             log: Log::new(id_line, inner_id),
             readers: Readers::default(),
@@ -150,6 +158,7 @@ impl State {
             driver: None,
             paused: false,
             lingering: None,
+            exchanging: has_exchange.then(|| Box::new(Exchanging::asked_from(inner_id))),
             left: Cursor::before(1, 0),
             end_told: false,
             loss_told: false,
@@ -162,7 +171,10 @@ impl State {
         match &self.phase {
             Phase::Live => StreamState::Live,
             Phase::Finished(_) => StreamState::Finished { end_told: self.end_told },
-            Phase::Aborted(_) => StreamState::Aborted { repeatable, loss_told: self.loss_told },
+            Phase::Suspended | Phase::Aborted(_) => StreamState::Aborted {
+                repeatable: repeatable || self.exchange_can_go_on(),
+                loss_told: self.loss_told,
+            },
             Phase::Purged => StreamState::Purged,
         }
     }
@@ -175,12 +187,13 @@ impl State {
             first: self.log.complete_from(),
             first_of_its: self.log.first_of(position.generation),
             first_of_next: self.log.first_after(position.generation),
+            lost_at: self.exchange_lost_at(),
         }
     }
 
     /// Whether a request without a position can become a reader, or go on with the stream.
     pub(super) fn can_be_joined(&self) -> bool {
-        matches!(self.phase, Phase::Live | Phase::Aborted(_))
+        matches!(self.phase, Phase::Live | Phase::Suspended | Phase::Aborted(_))
     }
 
     /// The position that a client begins after that comes without one.

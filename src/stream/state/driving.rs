@@ -109,6 +109,7 @@ impl State {
             tail_is_behind: false,
             read_on: stream.config.read_on,
             at_cap: stream.registry.is_at_cap(&stream.config.limits),
+            keeps_last: stream.config.rules.keeps_last,
         };
         let (rules, keys) = (&stream.config.rules, &stream.registry.keys);
         let piece = self.log.append_for_one(&mut data, rules, keys, &room, Instant::now);
@@ -217,6 +218,7 @@ impl State {
             tail_is_behind: counts_tail && self.tail_is_behind(),
             read_on: stream.config.read_on,
             at_cap: stream.registry.is_at_cap(&stream.config.limits),
+            keeps_last: rules.keeps_last,
         }
     }
 
@@ -312,6 +314,16 @@ impl State {
         fx.wakers.extend(self.driver.take());
     }
 
+    /// Drops the inner body of a live stream that nobody reads. Returns whether there was one.
+    pub(in crate::stream) fn release_unread(&mut self, fx: &mut Effects) -> bool {
+        let has_body = matches!(self.phase, Phase::Live) && !self.is_undecided();
+        let is_unread = has_body && self.readers.is_empty();
+        if is_unread {
+            self.release(fx);
+        }
+        is_unread
+    }
+
     /// Drops the inner body before it has ended.
     pub(in crate::stream) fn release(&mut self, fx: &mut Effects) {
         self.end(Ending::Aborted(None), fx);
@@ -323,6 +335,7 @@ impl State {
             return;
         }
         self.log.end_producer();
+        self.end_exchange();
         self.rest = Bytes::new();
         match std::mem::replace(&mut self.producer, Producer::None) {
             Producer::Inline(body) => fx.dropped = Some(body),
@@ -332,6 +345,7 @@ impl State {
         fx.wakers.extend(self.driver.take());
         self.phase = match ending {
             Ending::Finished(trailers) => Phase::Finished(trailers),
+            Ending::Suspended => Phase::Suspended,
             Ending::Aborted(error) => Phase::Aborted(error.map(Arc::new)),
         };
         if self.lingering.take().is_some() {

@@ -1,0 +1,81 @@
+//! What a stream knows of the exchange that it answers: whether that can go on, and whether it was given up.
+
+use super::{Ending, Phase, State};
+use crate::exchange::Exchange;
+use crate::resume::GapReason;
+use crate::resume::position::Position;
+
+/// Kept only for streams that answer an exchange.
+pub(super) struct Exchanging {
+    /// The last event ID that the running inner body was asked for with.
+    asked_from: Vec<u8>,
+    /// Whether the last inner body brought nothing.
+    is_stuck: bool,
+    /// The position under which the client was told that the rest will not come.
+    lost_at: Option<Position>,
+}
+
+impl Exchanging {
+    pub(super) fn asked_from(inner_id: &[u8]) -> Self {
+        Self { asked_from: inner_id.to_vec(), is_stuck: false, lost_at: None }
+    }
+}
+
+impl State {
+    /// How an inner body ended, in the eyes of the exchange that it answers.
+    pub(in crate::stream) fn judge(&self, ending: Ending, exchange: &dyn Exchange) -> Ending {
+        let is_whole = || {
+            // What is not retained cannot be judged: an oversize frame may well be the answer.
+            self.log.complete_from() > self.log.last()
+                || exchange.is_whole(&self.log.frames().collect::<Vec<_>>())
+        };
+        match ending {
+            Ending::Finished(_) if !is_whole() => Ending::Suspended,
+            Ending::Aborted(Some(_)) if self.log.last() > 0 && is_whole() => Ending::Finished(None),
+            other => other,
+        }
+    }
+
+    /// Notes whether the inner body that has just ended brought anything.
+    pub(super) fn end_exchange(&mut self) {
+        let Some(exchanging) = &mut self.exchanging else { return };
+        let first = self.log.first_of(self.log.generation()).unwrap_or(1);
+        exchanging.is_stuck =
+            self.log.last() < first && self.log.inner_id() == exchanging.asked_from;
+    }
+
+    /// The inner service is asked to go on from its own last event ID.
+    pub(super) fn go_on_exchange(&mut self) {
+        if let Some(exchanging) = &mut self.exchanging {
+            exchanging.asked_from = self.log.inner_id().to_vec();
+        }
+    }
+
+    /// Whether the inner service may be asked to go on with what it answered: it must be able to know where it was, and
+    /// it must not have been asked in vain.
+    pub(super) fn exchange_can_go_on(&self) -> bool {
+        let can = |exchanging: &Exchanging| !exchanging.is_stuck && exchanging.lost_at.is_none();
+        self.exchanging.as_deref().is_some_and(can) && !self.log.inner_id().is_empty()
+    }
+
+    /// The position under which the client was told that the rest will not come.
+    pub(super) fn exchange_lost_at(&self) -> Option<Position> {
+        self.exchanging.as_ref()?.lost_at
+    }
+
+    /// Gives the exchange up for what is missing. `None`: what counts of it is there, or may still come.
+    pub(in crate::stream) fn give_up_exchange(&mut self, reason: GapReason) -> Option<Position> {
+        let has_last = self.log.complete_from() <= self.log.last();
+        let may_come = match &self.phase {
+            Phase::Live => reason == GapReason::Oversize,
+            Phase::Finished(_) => has_last,
+            Phase::Suspended | Phase::Aborted(_) => self.exchange_can_go_on(),
+            Phase::Purged => true,
+        };
+        if may_come {
+            return None;
+        }
+        let position = Position { generation: self.log.generation() + 1, offset: self.log.last() };
+        Some(*self.exchanging.as_mut()?.lost_at.get_or_insert(position))
+    }
+}
