@@ -1,6 +1,8 @@
 //! What a protocol above event streams knows of a request and its answer, and the layer by itself cannot: whether an
 //! answer is whole, and how its client is told that it never will be.
 
+#![cfg_attr(not(feature = "mcp"), allow(dead_code, reason = "only presets make it known"))]
+
 use std::sync::Arc;
 
 use http::Extensions;

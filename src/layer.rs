@@ -63,6 +63,12 @@ impl SseResumeLayer {
         self
     }
 
+    /// Sets what only presets do.
+    #[cfg_attr(not(feature = "mcp"), expect(dead_code, reason = "there is no preset without it"))]
+    pub(crate) fn set_for_preset(&mut self, set: impl FnOnce(&mut Config)) {
+        set(Arc::make_mut(&mut self.config));
+    }
+
     /// A view for operators. It sees all services that this layer, or a clone of it, makes.
     pub fn handle(&self) -> LayerHandle {
         LayerHandle { registry: Arc::clone(&self.shared.registry) }

@@ -82,6 +82,8 @@ mod handle;
 mod jitter;
 mod layer;
 mod log;
+#[cfg(feature = "mcp")]
+mod mcp;
 mod observer;
 mod operator;
 mod pass;
@@ -104,6 +106,8 @@ pub use error::{ResumeError, ResumeErrorKind};
 pub use future::ResponseFuture;
 pub use handle::{StreamHandle, StreamId};
 pub use layer::SseResumeLayer;
+#[cfg(feature = "mcp")]
+pub use mcp::{Again, AgainFuture, McpBody, McpFuture, McpLayer, McpResume};
 pub use observer::Observation;
 pub use operator::{LayerHandle, SessionId, SessionInfo, Stats, StreamInfo, StreamKind};
 pub use reconnect::{

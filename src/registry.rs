@@ -144,6 +144,12 @@ impl Registry {
         lock(&self.streams).by_token.values().cloned().collect()
     }
 
+    /// Whether a session has streams.
+    #[cfg_attr(not(feature = "mcp"), expect(dead_code, reason = "only presets ask"))]
+    pub(crate) fn has_session(&self, session: u128) -> bool {
+        lock(&self.streams).by_session.contains_key(&session)
+    }
+
     /// How many streams, and sessions with streams, there are.
     pub(crate) fn counts(&self) -> (usize, usize) {
         let streams = lock(&self.streams);
