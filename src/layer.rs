@@ -43,8 +43,8 @@ use crate::sse::encode::{EventName, InvalidEventName};
 /// ```
 #[derive(Clone)]
 pub struct SseResumeLayer {
-    config: Arc<Config>,
-    shared: Arc<Shared>,
+    pub(crate) config: Arc<Config>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl SseResumeLayer {
@@ -61,12 +61,6 @@ impl SseResumeLayer {
     fn set(mut self, set: impl FnOnce(&mut Config)) -> Self {
         set(Arc::make_mut(&mut self.config));
         self
-    }
-
-    /// Sets what only presets do.
-    #[cfg_attr(not(feature = "mcp"), expect(dead_code, reason = "there is no preset without it"))]
-    pub(crate) fn set_for_preset(&mut self, set: impl FnOnce(&mut Config)) {
-        set(Arc::make_mut(&mut self.config));
     }
 
     /// A view for operators. It sees all services that this layer, or a clone of it, makes.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::binding::{self, Binding};
+use crate::binding;
 use crate::handle::StreamId;
 use crate::registry::Registry;
 use crate::resume::plan::StreamState;
@@ -223,6 +223,9 @@ impl LayerHandle {
     /// Forgets all streams of a session, by the name that its header or cookie has. Returns how many.
     pub fn purge_session(&self, name: impl AsRef<[u8]>) -> usize {
         let session = binding::session_named(name.as_ref(), &self.registry.keys);
+        if !self.registry.has_session(session) {
+            return 0;
+        }
         self.purge(|stream| stream.origin.binding.session == Some(session))
     }
 
@@ -241,33 +244,6 @@ impl LayerHandle {
     /// Forgets all streams. Returns how many.
     pub fn purge_all(&self) -> usize {
         self.purge(|_| true)
-    }
-
-    /// Forgets all streams of a session that belong to the owner of this binding.
-    #[cfg_attr(not(feature = "mcp"), expect(dead_code, reason = "only presets do"))]
-    pub(crate) fn purge_session_of(&self, binding: &Binding) {
-        let Some(session) = binding.session.filter(|session| self.registry.has_session(*session))
-        else {
-            return;
-        };
-        self.purge(|stream| {
-            let other = &stream.origin.binding;
-            other.session == Some(session) && other.owner == binding.owner
-        });
-    }
-
-    /// Lets go of the inner body of the one stream of this binding whose exchange has this name, unless somebody
-    /// reads it. Of several that have it, none is known to be meant.
-    #[cfg_attr(not(feature = "mcp"), expect(dead_code, reason = "only presets do"))]
-    pub(crate) fn release_named(&self, binding: &Binding, name: &str) {
-        let is_named = |stream: &Stream| {
-            stream.origin.exchange.as_ref().and_then(|it| it.name()) == Some(name)
-        };
-        let all = self.registry.bound_to(binding).into_iter();
-        let named: Vec<_> = all.filter(|stream| is_named(stream) && stream.is_live()).collect();
-        if let [stream] = &*named {
-            stream.release_unread();
-        }
     }
 
     fn purge(&self, mut which: impl FnMut(&Stream) -> bool) -> usize {

@@ -145,7 +145,6 @@ impl Registry {
     }
 
     /// Whether a session has streams.
-    #[cfg_attr(not(feature = "mcp"), expect(dead_code, reason = "only presets ask"))]
     pub(crate) fn has_session(&self, session: u128) -> bool {
         lock(&self.streams).by_session.contains_key(&session)
     }

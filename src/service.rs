@@ -71,12 +71,6 @@ impl<S> SseResume<S> {
         &self.inner
     }
 
-    /// Whose streams a request may resume.
-    #[cfg_attr(not(feature = "mcp"), expect(dead_code, reason = "only presets ask"))]
-    pub(crate) fn binding(&self, parts: &Parts) -> Binding {
-        Binding::of(parts, &self.config, &self.shared.registry.keys)
-    }
-
     /// The inner service, exclusively.
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.inner

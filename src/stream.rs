@@ -466,12 +466,6 @@ impl Stream {
         self.with(State::purge);
     }
 
-    /// Whether its inner body goes on.
-    #[cfg_attr(not(feature = "mcp"), expect(dead_code, reason = "only presets ask"))]
-    pub(crate) fn is_live(&self) -> bool {
-        self.lock().is_live()
-    }
-
     /// How many responses read it now.
     pub(crate) fn readers(&self) -> usize {
         self.lock().readers.len()

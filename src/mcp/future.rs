@@ -13,11 +13,11 @@ use tower_service::Service;
 use super::again::{Again, AgainFuture};
 use super::body::McpBody;
 use super::call::Call;
+use super::sessions::Sessions;
 use crate::binding::Binding;
 use crate::body::ResumeBody;
 use crate::error::BoxError;
 use crate::future::ResponseFuture;
-use crate::operator::LayerHandle;
 
 type Inner<S, B, R> = ResponseFuture<
     AgainFuture<S, B, <S as Service<Request<McpBody<B>>>>::Future>,
@@ -74,7 +74,7 @@ where
 
 /// What to do once a request is answered.
 pub(super) struct After {
-    pub(super) handle: LayerHandle,
+    pub(super) sessions: Sessions,
     pub(super) binding: Binding,
     pub(super) ends_session: bool,
     pub(super) has_session: bool,
@@ -85,13 +85,13 @@ impl After {
     fn answered(&self, status: StatusCode) {
         let is_over = status == StatusCode::NOT_FOUND || self.ends_session && status.is_success();
         if self.has_session && is_over {
-            self.handle.purge_session_of(&self.binding);
+            self.sessions.purge(&self.binding);
         }
         let Some(message) = self.call.message() else { return };
         let is_cancelled = message.method.as_deref() == Some("notifications/cancelled");
         // Where there are sessions, the server knows which call it is.
         if let (true, false, Some(id)) = (is_cancelled, self.has_session, &message.request_id) {
-            self.handle.release_named(&self.binding, id);
+            self.sessions.cancel(&self.binding, id);
         }
     }
 }

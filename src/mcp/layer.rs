@@ -1,5 +1,6 @@
 //! The layer of the preset: the core's, with the choices that the protocol asks for.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
@@ -8,6 +9,7 @@ use tower_layer::Layer;
 use super::again::Again;
 use super::era::Era;
 use super::service::McpResume;
+use super::sessions::Sessions;
 use super::{MCP_SESSION_ID, answers};
 use crate::config::{Connections, OnFinished, OnMissing};
 use crate::layer::SseResumeLayer;
@@ -54,14 +56,13 @@ impl SseResumeLayer {
             .connections(Connections::Newest)
             .clean_close(true)
             .rejection(answers::rejection);
-        layer.set_for_preset(|config| {
-            // A server's own IDs may contain the names of sessions.
-            config.rules.embeds_inner_ids = false;
-            config.rules.swallows_empty_events = true;
-            config.rules.keeps_last = true;
-            config.releases_lingering = true;
-            config.closes_with_block = true;
-        });
+        let config = Arc::make_mut(&mut layer.config);
+        // A server's own IDs may contain the names of sessions.
+        config.rules.embeds_inner_ids = false;
+        config.rules.swallows_empty_events = true;
+        config.rules.keeps_last = true;
+        config.releases_lingering = true;
+        config.closes_with_block = true;
         McpLayer { layer, resumes_newer: false }
     }
 }
@@ -101,6 +102,7 @@ impl<S> Layer<S> for McpLayer {
         let is_resumable =
             move |headers: &http::HeaderMap| resumes_newer || Era::of(headers) < Era::Gone;
         let layer = self.layer.clone().only(move |parts| is_resumable(&parts.headers));
-        McpResume::new(layer.layer(Again::new(inner)), layer.handle(), resumes_newer)
+        let sessions = Sessions::new(&layer);
+        McpResume::new(layer.layer(Again::new(inner)), sessions, resumes_newer)
     }
 }

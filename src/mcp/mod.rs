@@ -13,6 +13,7 @@ mod future;
 mod layer;
 mod message;
 mod service;
+mod sessions;
 
 pub use again::{Again, AgainFuture};
 pub use body::McpBody;

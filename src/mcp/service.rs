@@ -13,29 +13,25 @@ use super::body::McpBody;
 use super::call::Call;
 use super::era::Era;
 use super::future::{After, McpFuture};
+use super::sessions::Sessions;
 use crate::body::ResumeBody;
 use crate::error::BoxError;
 use crate::exchange::Known;
-use crate::operator::LayerHandle;
 use crate::service::SseResume;
 
 /// Middleware that makes an MCP server resumable; made by [`McpLayer`](super::McpLayer).
 ///
 /// It is ready when the server is.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct McpResume<S> {
     inner: SseResume<Again<S>>,
-    handle: LayerHandle,
+    sessions: Sessions,
     resumes_newer: bool,
 }
 
 impl<S> McpResume<S> {
-    pub(super) fn new(
-        inner: SseResume<Again<S>>,
-        handle: LayerHandle,
-        resumes_newer: bool,
-    ) -> Self {
-        Self { inner, handle, resumes_newer }
+    pub(super) fn new(inner: SseResume<Again<S>>, sessions: Sessions, resumes_newer: bool) -> Self {
+        Self { inner, sessions, resumes_newer }
     }
 
     /// The server's service.
@@ -69,10 +65,9 @@ where
         let (mut parts, body) = request.into_parts();
         let call = Arc::new(Call::new(era));
         parts.extensions.insert(Known(Arc::clone(&call) as Arc<_>));
-        let binding = self.inner.binding(&parts);
         let after = After {
-            handle: self.handle.clone(),
-            binding,
+            binding: self.sessions.binding(&parts),
+            sessions: self.sessions.clone(),
             ends_session: parts.method == Method::DELETE,
             has_session: parts.headers.contains_key(MCP_SESSION_ID),
             call: Arc::clone(&call),
@@ -82,5 +77,11 @@ where
             _ => McpBody::plain(body),
         };
         McpFuture::new(self.inner.call(Request::from_parts(parts, body)), Some(after))
+    }
+}
+
+impl<S: std::fmt::Debug> std::fmt::Debug for McpResume<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("McpResume").field("inner", &self.inner).finish_non_exhaustive()
     }
 }

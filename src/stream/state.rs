@@ -191,11 +191,6 @@ impl State {
         }
     }
 
-    #[cfg_attr(not(feature = "mcp"), expect(dead_code, reason = "only presets ask"))]
-    pub(super) fn is_live(&self) -> bool {
-        matches!(self.phase, Phase::Live)
-    }
-
     /// Whether a request without a position can become a reader, or go on with the stream.
     pub(super) fn can_be_joined(&self) -> bool {
         matches!(self.phase, Phase::Live | Phase::Suspended | Phase::Aborted(_))
