@@ -13,7 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
 
-use crate::config::{Connections, GapSignal};
+use crate::config::{Closing, Connections, GapSignal};
 use crate::driver;
 use crate::error::{BoxError, ResumeError, ResumeErrorKind};
 use crate::exchange::Primer;
@@ -354,8 +354,11 @@ impl Reader {
 
     /// What goes before an end that the layer brings about.
     fn closing(&self, retry: Option<u64>) -> Option<Bytes> {
-        let as_block = self.stream.config.closes_with_block;
-        retry.map(|retry| if as_block { encode::retry_block(retry) } else { encode::retry(retry) })
+        let retry = retry?;
+        Some(match self.stream.config.closing {
+            Closing::Line => encode::retry(retry),
+            Closing::Block => encode::retry_block(retry),
+        })
     }
 
     /// What tells this reader of a gap.

@@ -273,6 +273,16 @@ pub(crate) enum OwnerSource {
     Closure(OwnerOf),
 }
 
+/// What tells a reconnection time before an end that the layer brings about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Closing {
+    /// A line, for clients that dispatch an empty event at each blank line.
+    Line,
+    /// A whole block, for clients that take notice of no other.
+    #[cfg_attr(not(feature = "mcp"), expect(dead_code, reason = "only presets want it"))]
+    Block,
+}
+
 /// How a gap is told.
 #[derive(Clone)]
 pub(crate) enum GapSignal {
@@ -317,8 +327,8 @@ pub(crate) struct Config {
     pub(crate) jitter: f64,
     pub(crate) max_connection_age: Option<Duration>,
     pub(crate) clean_close: bool,
-    /// Whether a reconnection time before an end is a whole block: some clients take notice of no other.
-    pub(crate) closes_with_block: bool,
+    /// What tells a reconnection time before an end.
+    pub(crate) closing: Closing,
     pub(crate) share: Option<Share>,
     pub(crate) observer: Observer,
 }
@@ -359,7 +369,7 @@ impl Default for Config {
             jitter: 0.25,
             max_connection_age: None,
             clean_close: false,
-            closes_with_block: false,
+            closing: Closing::Line,
             share: None,
             observer: Observer::default(),
         }

@@ -65,6 +65,7 @@ pub(crate) struct Log {
 
 /// What [`Log::append`] may take.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not a state")]
 pub(crate) struct Room {
     /// The first event that somebody has still to read: it is not evicted.
     pub(crate) protected: u64,

@@ -209,13 +209,7 @@ impl<S> SseResume<S> {
         let binding = Binding::shared(parts, &self.config, keys)
             .unwrap_or_else(|| Binding::of(parts, &self.config, keys));
         let id = match asked {
-            Asked::NotOurs => match self.find_by_inner_id(parts, &binding) {
-                Some((stream, id)) => return self.resume(parts, binding, &stream, &id),
-                None => {
-                    self.release_lingering(parts, &binding);
-                    return Course::Forward(self.wrap(parts, binding));
-                }
-            },
+            Asked::NotOurs => return self.not_ours(parts, binding),
             Asked::Malformed => return self.unknown(parts, binding, None),
             Asked::Id(id) => id,
         };
@@ -231,6 +225,14 @@ impl<S> SseResume<S> {
         wrap
     }
 
+    fn not_ours(&self, parts: &mut Parts, binding: Binding) -> Course {
+        if let Some((stream, id)) = self.find_by_inner_id(parts, &binding) {
+            return self.resume(parts, binding, &stream, &id);
+        }
+        self.release_lingering(parts, &binding);
+        Course::Forward(self.wrap(parts, binding))
+    }
+
     /// Lets go of what a client has left behind that begins anew.
     fn release_lingering(&self, parts: &mut Parts, binding: &Binding) {
         let begins = parts.method == Method::GET && !parts.headers.contains_key(ask::LAST_EVENT_ID);
@@ -239,7 +241,7 @@ impl<S> SseResume<S> {
         }
         let streams = self.shared.registry.bound_to(binding).into_iter();
         let of_gets = streams.filter(|stream| stream.origin.repeatable);
-        let released = of_gets.filter(|stream| stream.release_unread()).count();
+        let released = of_gets.filter(Stream::release_unread).count();
         if released > 0 {
             parts.extensions.insert(Replaces);
         }

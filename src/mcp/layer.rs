@@ -11,7 +11,7 @@ use super::era::Era;
 use super::service::McpResume;
 use super::sessions::Sessions;
 use super::{MCP_SESSION_ID, answers};
-use crate::config::{Connections, OnFinished, OnMissing};
+use crate::config::{Closing, Connections, OnFinished, OnMissing};
 use crate::layer::SseResumeLayer;
 use crate::operator::LayerHandle;
 
@@ -62,7 +62,7 @@ impl SseResumeLayer {
         config.rules.swallows_empty_events = true;
         config.rules.keeps_last = true;
         config.releases_lingering = true;
-        config.closes_with_block = true;
+        config.closing = Closing::Block;
         McpLayer { layer, resumes_newer: false }
     }
 }

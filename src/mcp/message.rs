@@ -208,7 +208,7 @@ impl MessageScanner {
             }
             (1, Name::Id, _) => self.message.id = self.id(),
             (1, Name::Method, _) => {
-                let text = unquoted(&self.text).and_then(|text| str::from_utf8(text).ok());
+                let text = unquoted(&self.text).and_then(|text| std::str::from_utf8(text).ok());
                 self.message.method = text.map(Into::into);
             }
             (2, Name::Params, Name::RequestId) => self.message.request_id = self.id(),
@@ -244,7 +244,7 @@ impl MessageScanner {
             |text: &[u8]| unquoted(text).is_some_and(|text| text.iter().all(|byte| *byte >= b' '));
         let text = Some(&*self.text).filter(|text| text.len() <= LONGEST)?;
         let is_id = is_number(text) || is_string(text);
-        is_id.then(|| str::from_utf8(text).ok()).flatten().map(Into::into)
+        is_id.then(|| std::str::from_utf8(text).ok()).flatten().map(Into::into)
     }
 }
 
