@@ -48,12 +48,14 @@
 //! | what happens, for metrics and logs | [`Observation`], and the features below |
 //! | why a response broke off | [`ResumeError`] |
 //! | an inner service, mostly a proxied one, that breaks off | [`SseReconnectLayer`] |
+//! | a server of the Model Context Protocol | `SseResumeLayer::mcp`, with the feature `mcp` |
 //! | the event stream format without the layer | [`sse`] |
 //!
 //! # Features
 //!
 //! | feature | default | what it adds |
 //! |---|---|---|
+//! | `mcp` | no | `SseResumeLayer::mcp`: a preset for servers of the Model Context Protocol, streamable HTTP |
 //! | `tracing` | no | `SseResumeLayer::trace`: what happens, as events of the crate `tracing` |
 //! | `metrics` | no | `SseResumeLayer::metrics`: what happens, as counters of the crate `metrics` |
 //!
