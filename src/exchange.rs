@@ -9,13 +9,15 @@ use http::Extensions;
 
 use crate::resume::Gap;
 
-/// A request and its answer, as the protocol above sees them. Asked under no lock of the layer.
+/// A request and its answer, as the protocol above sees them. Asked under the lock of a stream, too: it looks at nothing
+/// but what it is given.
 pub(crate) trait Exchange: Send + Sync {
     /// What a response begins with, so that a client which is cut at once can come back.
     fn primer(&self) -> Option<Primer>;
 
-    /// Whether the answer is whole, now that the inner body has ended. `events` are the retained frames, oldest first.
-    fn is_whole(&self, events: &[&[u8]]) -> bool;
+    /// Whether the answer is among the retained `frames`, oldest first, once the inner body is over. `None`: what that
+    /// said is the answer, whatever it is.
+    fn is_answered(&self, frames: &[&[u8]]) -> Option<bool>;
 
     /// The lines of the event that tells the client that the answer will not come; `None`: an ordinary gap signal.
     fn failure(&self, gap: &Gap) -> Option<String>;

@@ -89,7 +89,7 @@ impl Stream {
         inner_id: &[u8],
     ) -> Self {
         let line = IdLine::new(&config.marker, &token, 1);
-        let state = Mutex::new(State::new(line, inner_id, origin.exchange.is_some()));
+        let state = Mutex::new(State::new(line, inner_id, origin.exchange.clone()));
         Self { token, origin, config, registry, runtime: Handle::try_current().ok(), state }
     }
 
@@ -254,21 +254,14 @@ impl Stream {
 
     /// The inner body is over. Called only when all that it said is in the log.
     pub(crate) fn end(self: &Arc<Self>, ending: Ending) {
-        self.with(|state, fx| state.end(self.judge(state, ending), fx));
-    }
-
-    fn judge(&self, state: &State, ending: Ending) -> Ending {
-        match &self.origin.exchange {
-            Some(exchange) => state.judge(ending, &**exchange),
-            None => ending,
-        }
+        self.with(|state, fx| state.end(ending, fx));
     }
 
     /// The same, said by the task that drives the inner body of `generation`.
     pub(crate) fn end_by_task(self: &Arc<Self>, generation: u32, ending: Ending) {
         self.with(|state, fx| {
             if state.is_driven_by(generation) {
-                state.end(self.judge(state, ending), fx);
+                state.end(ending, fx);
             }
         });
     }

@@ -50,9 +50,9 @@ impl Exchange for Call {
         primes.then_some(Primer::EmptyEvent)
     }
 
-    fn is_whole(&self, frames: &[&[u8]]) -> bool {
+    fn is_answered(&self, frames: &[&[u8]]) -> Option<bool> {
         // A batch, and the stream that answers no request, end with the inner body.
-        !self.is_request() || events::have_response(frames)
+        self.is_request().then(|| events::have_response(frames))
     }
 
     fn failure(&self, gap: &Gap) -> Option<String> {
@@ -127,10 +127,11 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_whole_when_it_was_answered() {
+    fn a_request_is_answered_by_a_response() {
         let request = call(Era::Primed, Some("1"), "tools/call");
-        assert!(!request.is_whole(&[b"data: {\"method\":\"notifications/message\"}\n\n"]));
-        assert!(request.is_whole(&[b"data: {\"id\":1,\"result\":{}}\n\n"]));
-        assert!(Call::new(Era::Primed).is_whole(&[]), "the standalone stream");
+        let notification = b"data: {\"method\":\"notifications/message\"}\n\n";
+        assert_eq!(request.is_answered(&[notification]), Some(false));
+        assert_eq!(request.is_answered(&[b"data: {\"id\":1,\"result\":{}}\n\n"]), Some(true));
+        assert_eq!(Call::new(Era::Primed).is_answered(&[]), None, "the standalone stream");
     }
 }

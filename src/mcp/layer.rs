@@ -11,12 +11,14 @@ use super::era::Era;
 use super::service::McpResume;
 use super::sessions::Sessions;
 use super::{MCP_SESSION_ID, answers};
-use crate::config::{Closing, Connections, OnFinished, OnMissing};
+use crate::config::{Closing, Connections, Limits, OnFinished, OnMissing};
 use crate::layer::SseResumeLayer;
 use crate::operator::LayerHandle;
 
 /// A call may take long, and its client be away for all of it.
 const LINGER: Duration = Duration::from_secs(300);
+/// An agent may have many calls at once, and lose all their connections together.
+const LINGERING_PER_OWNER: usize = 128;
 
 /// A layer that makes an MCP server (Model Context Protocol, streamable HTTP) resumable; made by
 /// [`SseResumeLayer::mcp`].
@@ -34,7 +36,8 @@ impl SseResumeLayer {
     /// A layer for MCP servers, streamable HTTP: clients that speak revisions 2025-03-26 to 2025-11-25 resume, for
     /// others nothing changes.
     ///
-    /// Beside what the protocol asks for, a call is read on for 300 seconds after its client left.
+    /// Beside what the protocol asks for, a call is read on for 300 seconds after its client left, and each owner may
+    /// have 128 of those.
     ///
     /// ```
     /// use axum::{Router, routing::any};
@@ -55,6 +58,7 @@ impl SseResumeLayer {
             .on_finished(OnFinished::NoContentUnlessGet)
             .connections(Connections::Newest)
             .clean_close(true)
+            .limits(Limits::new().lingering_per_owner(LINGERING_PER_OWNER))
             .rejection(answers::rejection);
         let config = Arc::make_mut(&mut layer.config);
         // A server's own IDs may contain the names of sessions.
@@ -99,9 +103,11 @@ impl<S> Layer<S> for McpLayer {
 
     fn layer(&self, inner: S) -> McpResume<S> {
         let resumes_newer = self.resumes_newer;
-        let is_resumable =
-            move |headers: &http::HeaderMap| resumes_newer || Era::of(headers) < Era::Gone;
-        let layer = self.layer.clone().only(move |parts| is_resumable(&parts.headers));
+        let only = self.layer.config.only.clone();
+        let layer = self.layer.clone().only(move |parts| {
+            let is_resumable = resumes_newer || Era::of(&parts.headers) < Era::Gone;
+            is_resumable && only.as_ref().is_none_or(|only| only(parts))
+        });
         let sessions = Sessions::new(&layer);
         McpResume::new(layer.layer(Again::new(inner)), sessions, resumes_newer)
     }

@@ -19,6 +19,7 @@ use super::readers::Readers;
 use crate::config::StartAt;
 use crate::driver::InnerBody;
 use crate::error::{BoxError, ResumeError, ResumeErrorKind};
+use crate::exchange::Exchange;
 use crate::log::{Cursor, Log};
 use crate::registry::LingerPermit;
 use crate::resume::event_id::IdLine;
@@ -148,7 +149,11 @@ impl Producer {
 }
 
 impl State {
-    pub(super) fn new(id_line: IdLine, inner_id: &[u8], has_exchange: bool) -> Self {
+    pub(super) fn new(
+        id_line: IdLine,
+        inner_id: &[u8],
+        exchange: Option<Arc<dyn Exchange>>,
+    ) -> Self {
         Self {
             log: Log::new(id_line, inner_id),
             readers: Readers::default(),
@@ -158,7 +163,7 @@ impl State {
             driver: None,
             paused: false,
             lingering: None,
-            exchanging: has_exchange.then(|| Box::new(Exchanging::asked_from(inner_id))),
+            exchanging: exchange.map(|exchange| Box::new(Exchanging::new(exchange, inner_id))),
             left: Cursor::before(1, 0),
             end_told: false,
             loss_told: false,

@@ -335,6 +335,7 @@ impl State {
             return;
         }
         self.log.end_producer();
+        let ending = self.judge(ending);
         self.end_exchange();
         self.rest = Bytes::new();
         match std::mem::replace(&mut self.producer, Producer::None) {

@@ -1,5 +1,7 @@
 //! What a stream knows of the exchange that it answers: whether that can go on, and whether it was given up.
 
+use std::sync::Arc;
+
 use super::{Ending, Phase, State};
 use crate::exchange::Exchange;
 use crate::resume::GapReason;
@@ -7,6 +9,7 @@ use crate::resume::position::Position;
 
 /// Kept only for streams that answer an exchange.
 pub(super) struct Exchanging {
+    exchange: Arc<dyn Exchange>,
     /// The last event ID that the running inner body was asked for with.
     asked_from: Vec<u8>,
     /// Whether the last inner body brought nothing.
@@ -16,23 +19,23 @@ pub(super) struct Exchanging {
 }
 
 impl Exchanging {
-    pub(super) fn asked_from(inner_id: &[u8]) -> Self {
-        Self { asked_from: inner_id.to_vec(), is_stuck: false, lost_at: None }
+    pub(super) fn new(exchange: Arc<dyn Exchange>, inner_id: &[u8]) -> Self {
+        Self { exchange, asked_from: inner_id.to_vec(), is_stuck: false, lost_at: None }
     }
 }
 
 impl State {
     /// How an inner body ended, in the eyes of the exchange that it answers.
-    pub(in crate::stream) fn judge(&self, ending: Ending, exchange: &dyn Exchange) -> Ending {
-        let is_whole = || {
-            // What is not retained cannot be judged: an oversize frame may well be the answer.
-            self.log.complete_from() > self.log.last()
-                || exchange.is_whole(&self.log.frames().collect::<Vec<_>>())
-        };
-        match ending {
-            Ending::Finished(_) if !is_whole() => Ending::Suspended,
-            Ending::Aborted(Some(_)) if self.log.last() > 0 && is_whole() => Ending::Finished(None),
-            other => other,
+    pub(super) fn judge(&self, ending: Ending) -> Ending {
+        let Some(exchanging) = &self.exchanging else { return ending };
+        // What is not retained cannot be judged: an oversize frame may well be the answer.
+        let has_last = self.log.last() == 0 || self.log.complete_from() <= self.log.last();
+        let frames = || self.log.frames().collect::<Vec<_>>();
+        let is_answered = has_last.then(|| exchanging.exchange.is_answered(&frames())).flatten();
+        match (ending, is_answered) {
+            (Ending::Finished(_), Some(false)) => Ending::Suspended,
+            (Ending::Aborted(_), Some(true)) => Ending::Finished(None),
+            (ending, _) => ending,
         }
     }
 
