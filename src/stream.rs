@@ -282,6 +282,12 @@ impl Stream {
             Plan::TakeOver { gap, .. } if !self.config.rules.retention.payload => {
                 Plan::TakeOver { at_end: true, gap }
             }
+            // Nobody is to wait for the end of a body that has said what it was asked for.
+            Plan::Replay { gap: false }
+                if position.offset == view.last && state.is_answered_by_last() =>
+            {
+                Plan::End
+            }
             plan => plan,
         }
     }

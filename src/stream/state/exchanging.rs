@@ -39,6 +39,13 @@ impl State {
         }
     }
 
+    /// Whether the last event answers the exchange: nothing that counts still comes, though the inner body goes on.
+    pub(in crate::stream) fn is_answered_by_last(&self) -> bool {
+        let Some(exchanging) = &self.exchanging else { return false };
+        let answers = |frame| exchanging.exchange.is_answered(&[frame]) == Some(true);
+        matches!(self.phase, Phase::Live) && self.log.frames().last().is_some_and(answers)
+    }
+
     /// Notes whether the inner body that has just ended brought anything.
     pub(super) fn end_exchange(&mut self) {
         let Some(exchanging) = &mut self.exchanging else { return };
