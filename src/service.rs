@@ -27,7 +27,7 @@ use crate::resume::position::Position;
 use crate::resume::{Gap, GapReason};
 use crate::resumed::Resumed;
 use crate::sharing::{self, Join};
-use crate::stream::Stream;
+use crate::stream::{Released, Stream};
 use crate::takeover;
 use crate::wrap::Wrap;
 
@@ -49,6 +49,8 @@ pub struct SseResume<S> {
 enum Course {
     /// Call the inner service, and make its answer resumable.
     Forward(Wrap),
+    /// The same, once these inner bodies are dropped.
+    Replace(Vec<Released>, Wrap),
     /// Answer without the inner service.
     Resume(Resumed),
     /// Call the inner service to go on with an aborted stream.
@@ -138,6 +140,12 @@ impl<S> SseResume<S> {
             Course::NoContent => ResponseFuture::ready(answer::no_content()),
             Course::Resume(resumed) => ResponseFuture::ready(resumed.response()),
             Course::Forward(wrap) => self.forward(Request::from_parts(parts, body), wrap),
+            Course::Replace(released, wrap) => ResponseFuture::boxed(Box::pin(async move {
+                for released in released {
+                    released.wait().await;
+                }
+                self.forward(Request::from_parts(parts, body), wrap).await
+            })),
             Course::TakeOver(resumed) => self.take_over(Request::from_parts(parts, body), resumed),
             Course::Wait(stream, id) => ResponseFuture::boxed(Box::pin(async move {
                 stream.claim_decided().await;
@@ -229,22 +237,24 @@ impl<S> SseResume<S> {
         if let Some((stream, id)) = self.find_by_inner_id(parts, &binding) {
             return self.resume(parts, binding, &stream, &id);
         }
-        self.release_lingering(parts, &binding);
-        Course::Forward(self.wrap(parts, binding))
+        let released = self.release_lingering(parts, &binding);
+        let wrap = self.wrap(parts, binding);
+        if released.is_empty() { Course::Forward(wrap) } else { Course::Replace(released, wrap) }
     }
 
     /// Lets go of what a client has left behind that begins anew.
-    fn release_lingering(&self, parts: &mut Parts, binding: &Binding) {
+    fn release_lingering(&self, parts: &mut Parts, binding: &Binding) -> Vec<Released> {
         let begins = parts.method == Method::GET && !parts.headers.contains_key(ask::LAST_EVENT_ID);
         if !self.config.releases_lingering || !begins {
-            return;
+            return Vec::new();
         }
         let streams = self.shared.registry.bound_to(binding).into_iter();
         let of_gets = streams.filter(|stream| stream.origin.repeatable);
-        let released = of_gets.filter(Stream::release_unread).count();
-        if released > 0 {
+        let released: Vec<_> = of_gets.filter_map(|stream| stream.release_unread()).collect();
+        if !released.is_empty() {
             parts.extensions.insert(Replaces);
         }
+        released
     }
 
     /// The stream of an ID, if this request may resume it.

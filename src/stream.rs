@@ -33,7 +33,7 @@ use crate::resume::{Gap, GapReason};
 pub(crate) use effects::Effects;
 pub(crate) use readers::Close;
 use state::State;
-pub(crate) use state::{Drive, Ending, EvictionClass, Start, Summary, Turn};
+pub(crate) use state::{Drive, Ending, EvictionClass, Released, Start, Summary, Turn};
 
 /// When clients of a drained layer come back, unless a reconnection time is configured.
 const DRAIN_RETRY: Duration = Duration::from_secs(1);
@@ -374,9 +374,14 @@ impl Stream {
         Some((failure, position))
     }
 
-    /// Lets go of the inner body if nobody reads. Returns whether there was one.
-    pub(crate) fn release_unread(self: &Arc<Self>) -> bool {
+    /// Lets go of the inner body if nobody reads. `None`: there was none to let go of.
+    pub(crate) fn release_unread(self: &Arc<Self>) -> Option<Released> {
         self.with(State::release_unread)
+    }
+
+    /// The task that drove the inner body of `generation` has dropped it.
+    pub(crate) fn has_let_go(self: &Arc<Self>, generation: u32) {
+        self.with(|state, _| state.has_let_go(generation));
     }
 
     /// Ends all other responses of the stream than that of `reader`: the newest connection wins.

@@ -54,7 +54,7 @@ impl Sessions {
         let all = self.registry.bound_to(binding).into_iter();
         let calls: Vec<_> = all.filter(|stream| is_it(stream)).collect();
         if let [call] = &*calls {
-            call.release_unread();
+            let _ = call.release_unread();
         }
     }
 }

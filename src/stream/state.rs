@@ -11,7 +11,7 @@ use std::task::Waker;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 use super::Step;
@@ -116,6 +116,20 @@ pub(crate) enum Turn {
     Wait,
     /// Poll the inner body, and give it back.
     Drive(InnerBody),
+}
+
+/// An inner body that was let go of: a task may still hold it.
+#[must_use]
+pub(crate) struct Released(Option<oneshot::Receiver<()>>);
+
+impl Released {
+    /// Waits until the inner body is dropped.
+    pub(crate) async fn wait(self) {
+        if let Some(released) = self.0 {
+            // Its other end says nothing: it is dropped.
+            let _ = released.await;
+        }
+    }
 }
 
 /// What the task that drives the inner body is to do.

@@ -6,7 +6,7 @@ use std::task::Waker;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{Drive, Ending, Lingering, Phase, Producer, State};
+use super::{Drive, Ending, Lingering, Phase, Producer, Released, State};
 use crate::driver::InnerBody;
 use crate::log::{Cursor, Room};
 use crate::observer::Observation;
@@ -314,14 +314,16 @@ impl State {
         fx.wakers.extend(self.driver.take());
     }
 
-    /// Drops the inner body of a live stream that nobody reads. Returns whether there was one.
-    pub(in crate::stream) fn release_unread(&mut self, fx: &mut Effects) -> bool {
+    /// Drops the inner body of a live stream that nobody reads; `None`: there was none.
+    pub(in crate::stream) fn release_unread(&mut self, fx: &mut Effects) -> Option<Released> {
         let has_body = matches!(self.phase, Phase::Live) && !self.is_undecided();
-        let is_unread = has_body && self.readers.is_empty();
-        if is_unread {
-            self.release(fx);
+        if !has_body || !self.readers.is_empty() {
+            return None;
         }
-        is_unread
+        let by_task = matches!(self.producer, Producer::Task);
+        let released = by_task.then(|| self.await_release()).flatten();
+        self.release(fx);
+        Some(Released(released))
     }
 
     /// Drops the inner body before it has ended.

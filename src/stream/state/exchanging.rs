@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::oneshot;
+
 use super::{Ending, Phase, State};
 use crate::exchange::Exchange;
 use crate::resume::GapReason;
@@ -16,11 +18,19 @@ pub(super) struct Exchanging {
     is_stuck: bool,
     /// The position under which the client was told that the rest will not come.
     lost_at: Option<Position>,
+    /// Dropped once the task that drives the inner body of this generation has let go of it.
+    released: Option<(u32, oneshot::Sender<()>)>,
 }
 
 impl Exchanging {
     pub(super) fn new(exchange: Arc<dyn Exchange>, inner_id: &[u8]) -> Self {
-        Self { exchange, asked_from: inner_id.to_vec(), is_stuck: false, lost_at: None }
+        Self {
+            exchange,
+            asked_from: inner_id.to_vec(),
+            is_stuck: false,
+            lost_at: None,
+            released: None,
+        }
     }
 }
 
@@ -44,6 +54,22 @@ impl State {
         let Some(exchanging) = &self.exchanging else { return false };
         let answers = |frame| exchanging.exchange.is_answered(&[frame]) == Some(true);
         matches!(self.phase, Phase::Live) && self.log.frames().last().is_some_and(answers)
+    }
+
+    /// Is told when the task that drives the inner body has let go of it.
+    pub(super) fn await_release(&mut self) -> Option<oneshot::Receiver<()>> {
+        let generation = self.log.generation();
+        let exchanging = self.exchanging.as_mut()?;
+        let (sender, receiver) = oneshot::channel();
+        exchanging.released = Some((generation, sender));
+        Some(receiver)
+    }
+
+    /// The task of this generation has let go of its inner body.
+    pub(in crate::stream) fn has_let_go(&mut self, generation: u32) {
+        if let Some(exchanging) = &mut self.exchanging {
+            exchanging.released.take_if(|(of, _)| *of == generation);
+        }
     }
 
     /// Notes whether the inner body that has just ended brought anything.
