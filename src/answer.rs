@@ -111,8 +111,11 @@ pub(crate) fn describe(headers: &mut HeaderMap, answer: Answer, from: &str) {
 }
 
 /// The one answer for every ID that is not served.
-pub(crate) fn gone<B>() -> Response<ResumeBody<B>> {
-    bare(StatusCode::GONE)
+pub(crate) fn rejected<B>(config: &Config) -> Response<ResumeBody<B>> {
+    match &config.rejection {
+        Some(rejection) => rejection().map(ResumeBody::full),
+        None => bare(StatusCode::GONE),
+    }
 }
 
 /// The answer that stops an `EventSource`: there is nothing more.
@@ -126,7 +129,7 @@ pub(crate) fn failed<B>() -> Response<ResumeBody<B>> {
 }
 
 fn bare<B>(status: StatusCode) -> Response<ResumeBody<B>> {
-    let mut response = Response::new(ResumeBody::empty());
+    let mut response = Response::new(ResumeBody::default());
     *response.status_mut() = status;
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response

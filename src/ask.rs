@@ -5,6 +5,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::config::{Config, Priming};
+use crate::exchange::Primer;
 use crate::query;
 use crate::resume::event_id::{self, EventId, Parsed};
 use crate::resume::keys::Keys;
@@ -104,13 +105,14 @@ pub(crate) fn put_back(headers: &mut HeaderMap, stream: &Stream, position: Posit
     }
 }
 
-/// Whether the response is to begin with an `id`-only frame.
-pub(crate) fn wants_priming(parts: &Parts, config: &Config) -> bool {
-    match config.priming {
+/// What the response is to begin with, where no protocol above event streams says it.
+pub(crate) fn primer(parts: &Parts, config: &Config) -> Option<Primer> {
+    let wants = match config.priming {
         Priming::Always => true,
         Priming::Never => false,
         Priming::Auto => parts.method == Method::GET && looks_like_event_source(&parts.headers),
-    }
+    };
+    wants.then_some(Primer::IdOnly)
 }
 
 /// Browsers' `EventSource` and those that imitate it well send all three.

@@ -13,9 +13,10 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
 
-use crate::config::GapSignal;
+use crate::config::{Closing, Connections, GapSignal};
 use crate::driver;
 use crate::error::{BoxError, ResumeError, ResumeErrorKind};
+use crate::exchange::Primer;
 use crate::jitter::jitter;
 use crate::observer::Observation;
 use crate::pass;
@@ -57,7 +58,7 @@ pin_project! {
     enum Kind<B> {
         Pass { #[pin] body: B },
         Stream { reader: Reader },
-        Empty,
+        Full { data: Bytes },
     }
 }
 
@@ -70,8 +71,9 @@ impl<B> ResumeBody<B> {
         Self { kind: Kind::Stream { reader } }
     }
 
-    pub(crate) fn empty() -> Self {
-        Self { kind: Kind::Empty }
+    /// A body that is there, or is empty.
+    pub(crate) fn full(data: Bytes) -> Self {
+        Self { kind: Kind::Full { data } }
     }
 }
 
@@ -91,7 +93,10 @@ where
         match self.project().kind.project() {
             KindProj::Stream { reader } => reader.poll_frame(cx),
             KindProj::Pass { body } => pass::poll_frame(body, cx),
-            KindProj::Empty => Poll::Ready(None),
+            KindProj::Full { data } => {
+                let data = std::mem::take(data);
+                Poll::Ready((!data.is_empty()).then(|| Ok(Frame::data(data))))
+            }
         }
     }
 
@@ -99,7 +104,7 @@ where
         match &self.kind {
             Kind::Pass { body } => body.is_end_stream(),
             Kind::Stream { reader } => reader.is_over,
-            Kind::Empty => true,
+            Kind::Full { data } => data.is_empty(),
         }
     }
 
@@ -107,7 +112,7 @@ where
         match &self.kind {
             Kind::Pass { body } => body.size_hint(),
             Kind::Stream { .. } => SizeHint::default(),
-            Kind::Empty => SizeHint::with_exact(0),
+            Kind::Full { data } => SizeHint::with_exact(data.len() as u64),
         }
     }
 }
@@ -115,7 +120,7 @@ where
 impl<B> Default for ResumeBody<B> {
     /// An empty body: layers outside, CORS for one, answer some requests by themselves with such.
     fn default() -> Self {
-        Self::empty()
+        Self::full(Bytes::new())
     }
 }
 
@@ -124,7 +129,7 @@ impl<B> fmt::Debug for ResumeBody<B> {
         let kind = match &self.kind {
             Kind::Pass { .. } => "Pass",
             Kind::Stream { .. } => "Stream",
-            Kind::Empty => "Empty",
+            Kind::Full { .. } => "Full",
         };
         f.debug_struct("ResumeBody").field("kind", &kind).finish_non_exhaustive()
     }
@@ -139,8 +144,8 @@ pub(crate) struct Reader {
     due: Option<Bytes>,
     /// What comes after `due`, when the response is ending.
     last: Last,
-    /// Whether the response begins with an `id`-only frame, and so ends with one that names the end.
-    pub(crate) primed: bool,
+    /// What the response begins with.
+    primer: Option<Primer>,
     /// Whether the end is that the rest of the stream is lost, and is to be told.
     pub(crate) tells_loss: bool,
     /// Whether a client is there, or was: then it was polled, or made for one that came back.
@@ -164,6 +169,9 @@ enum Last {
 impl Reader {
     pub(crate) fn new(stream: Arc<Stream>, start: Start) -> Self {
         let key = stream.attach(start);
+        if stream.config.connections == Connections::Newest {
+            stream.supersede(key);
+        }
         if stream.registry.is_draining() && stream.origin.repeatable {
             stream.close(key, stream.drained());
         }
@@ -176,7 +184,7 @@ impl Reader {
             key,
             due: None,
             last: Last::None,
-            primed: false,
+            primer: None,
             tells_loss: false,
             seen: false,
             begun: false,
@@ -194,6 +202,14 @@ impl Reader {
     /// others may join.
     pub(crate) fn leaves_stream_running(&mut self) {
         self.seen = true;
+    }
+
+    /// Begins the response with what names the position it begins at.
+    pub(crate) fn prime(&mut self, primer: Option<Primer>, at: Option<Position>) {
+        self.primer = primer;
+        if let (Some(primer), Some(at)) = (primer, at) {
+            self.send_first(&priming(&self.stream, primer, at));
+        }
     }
 
     /// Tells of a gap before anything else that follows.
@@ -275,19 +291,23 @@ impl Reader {
     fn take(&mut self, step: Step) {
         match step {
             Step::Data(bytes) => self.due = Some(bytes),
-            Step::Gap(gap) => self.due = Some(self.gap_signal(&gap.0, gap.1)),
+            Step::Gap(gap) => match self.give_up(&gap.0) {
+                None => self.due = Some(self.gap_signal(&gap.0, gap.1)),
+                told => (self.due, self.last) = (told, Last::Trailers(None)),
+            },
             Step::End(trailers) => {
-                if self.primed {
-                    self.send_first(&priming(&self.stream, self.stream.end_position()));
+                if self.primer == Some(Primer::IdOnly) {
+                    let end = self.stream.end_position();
+                    self.send_first(&priming(&self.stream, Primer::IdOnly, end));
                 }
                 self.last = Last::Trailers(trailers);
             }
             Step::Close(Close::Clean(retry)) => {
-                self.due = retry.map(encode::retry);
+                self.due = self.closing(retry);
                 self.last = Last::Trailers(None);
             }
             Step::Close(Close::Broken(kind, retry)) => {
-                self.due = retry.map(encode::retry);
+                self.due = self.closing(retry);
                 self.fail(ResumeError::new(kind));
             }
             Step::Fail(error) => {
@@ -295,6 +315,12 @@ impl Reader {
                     error.kind(),
                     ResumeErrorKind::ProducerLost | ResumeErrorKind::InnerBody
                 );
+                if lost && self.stream.origin.exchange.is_some() {
+                    // An exchange that is not whole makes its client come back, also after a clean end.
+                    self.due = self.end_of_exchange();
+                    self.last = Last::Trailers(None);
+                    return;
+                }
                 if self.tells_loss && lost {
                     self.due = Some(self.loss());
                 }
@@ -309,20 +335,45 @@ impl Reader {
     /// Tells that the rest is lost, under a position that acknowledges it.
     fn loss(&self) -> Bytes {
         let position = self.stream.tell_loss();
-        let offset = position.offset;
-        let reason = GapReason::ProducerLost;
-        let gap = Gap { requested: Some(offset), resumed: offset, missed: None, reason };
-        self.gap_signal(&gap, position)
+        self.gap_signal(&producer_lost(position.offset), position)
+    }
+
+    /// The last thing of a response whose inner body ended before the exchange was whole: nothing, if it can go on.
+    fn end_of_exchange(&self) -> Option<Bytes> {
+        let last = self.stream.end_position().offset;
+        self.give_up(&producer_lost(last)).or_else(|| self.tells_loss.then(|| self.loss()))
+    }
+
+    /// The event that ends an exchange that a gap has spoiled.
+    fn give_up(&self, gap: &Gap) -> Option<Bytes> {
+        let (lines, position) = self.stream.give_up(gap)?;
+        self.observe_gap(gap);
+        let mut out = BytesMut::new();
+        encode::event_of_lines(&mut out, &lines, &self.stream.id_of(position));
+        Some(out.freeze())
+    }
+
+    /// What goes before an end that the layer brings about.
+    fn closing(&self, retry: Option<u64>) -> Option<Bytes> {
+        let retry = retry?;
+        Some(match self.stream.config.closing {
+            Closing::Line => encode::retry(retry),
+            Closing::Block => encode::retry_block(retry),
+        })
     }
 
     /// What tells this reader of a gap.
     pub(crate) fn gap_signal(&self, gap: &Gap, position: Position) -> Bytes {
+        self.observe_gap(gap);
+        gap_signal(&self.stream, gap, position)
+    }
+
+    fn observe_gap(&self, gap: &Gap) {
         let Gap { reason, missed, .. } = *gap;
         self.stream.observe(Observation::Gap { reason, missed });
         if reason == GapReason::TooSlow {
             self.stream.observe(Observation::SlowReader);
         }
-        gap_signal(&self.stream, gap, position)
     }
 
     fn check_age(&mut self, cx: &mut Context<'_>) {
@@ -353,9 +404,19 @@ fn gap_signal(stream: &Stream, gap: &Gap, position: Position) -> Bytes {
     out.freeze()
 }
 
-/// A frame that only sets the client's last event ID to `position`.
-pub(crate) fn priming(stream: &Stream, position: Position) -> BytesMut {
+/// What sets the client's last event ID to `position`.
+fn priming(stream: &Stream, primer: Primer, position: Position) -> BytesMut {
     let mut out = BytesMut::new();
-    encode::priming(&mut out, &stream.id_of(position));
+    let id = stream.id_of(position);
+    match primer {
+        Primer::IdOnly => encode::priming(&mut out, &id),
+        Primer::EmptyEvent => encode::event_of_lines(&mut out, "data:", &id),
+    }
     out
+}
+
+/// The gap after the event `last`, whose producer is gone.
+fn producer_lost(last: u64) -> Gap {
+    let reason = GapReason::ProducerLost;
+    Gap { requested: Some(last), resumed: last, missed: None, reason }
 }

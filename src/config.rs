@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderName, Method};
+use http::{HeaderName, Method, Response};
 
 use crate::jitter::FOR_EVER;
 use crate::observer::Observer;
@@ -58,6 +59,8 @@ pub enum OnMissing {
     Signal,
     /// `410 Gone`, the same for every cause.
     Reject,
+    /// `410 Gone` for an ID that is unknown; a gap signal where events of a known stream are missing.
+    RejectUnknown,
 }
 
 /// What a client gets that comes back after it was sent the end of a stream.
@@ -70,6 +73,9 @@ pub enum OnFinished {
     Forward,
     /// `204 No Content`, which stops an `EventSource`. For jobs that end once.
     NoContent,
+    /// `204 No Content` where the stream answers another method than `GET`. For one that does, the inner service is
+    /// called, also if the end was not sent yet: no response ends without anything new.
+    NoContentUnlessGet,
 }
 
 /// What happens to a reader that falls behind a stream's history while others keep up.
@@ -81,6 +87,18 @@ pub enum SlowReader {
     Signal,
     /// Its response ends with an error, so that it comes back.
     Disconnect,
+}
+
+/// Whose response goes on when a client comes back to a stream that is being sent already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Connections {
+    /// All: each has its own place in the stream. The default.
+    #[default]
+    Many,
+    /// The newest one's. Older ones end cleanly, after a reconnection time of a minute, so that two clients with one
+    /// position do not chase each other.
+    Newest,
 }
 
 /// Where a new reader of a shared stream starts.
@@ -231,13 +249,21 @@ pub(crate) struct Rules {
     pub(crate) frame_limit: usize,
     pub(crate) dedupe_window: usize,
     pub(crate) ids: EventIds,
+    /// Whether our IDs carry the inner service's.
+    pub(crate) embeds_inner_ids: bool,
+    /// Whether events of empty data and no name are only taken for the ID that they give.
+    pub(crate) swallows_empty_events: bool,
+    /// Whether the last event of a live stream is kept whatever the limits are.
+    pub(crate) keeps_last: bool,
 }
 
+pub(crate) type Only = Arc<dyn Fn(&Parts) -> bool + Send + Sync>;
 pub(crate) type OwnerOf = Arc<dyn Fn(&Parts) -> Option<String> + Send + Sync>;
 pub(crate) type ShareKeyOf = Arc<dyn Fn(&Parts) -> Option<String> + Send + Sync>;
 pub(crate) type AuthorizeResume =
     Arc<dyn Fn(&Parts, &crate::handle::StreamId) -> bool + Send + Sync>;
 pub(crate) type GapEncoder = Arc<dyn Fn(&Gap) -> String + Send + Sync>;
+pub(crate) type Rejection = Arc<dyn Fn() -> Response<Bytes> + Send + Sync>;
 
 /// Where a stream's session is named.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -254,6 +280,16 @@ pub(crate) enum OwnerSource {
     Header(HeaderName),
     Cookie(String),
     Closure(OwnerOf),
+}
+
+/// What tells a reconnection time before an end that the layer brings about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Closing {
+    /// A line, for clients that dispatch an empty event at each blank line.
+    Line,
+    /// A whole block, for clients that take notice of no other.
+    #[cfg_attr(not(feature = "mcp"), expect(dead_code, reason = "only presets want it"))]
+    Block,
 }
 
 /// How a gap is told.
@@ -281,8 +317,16 @@ pub(crate) struct Config {
     pub(crate) marker: Marker,
     pub(crate) priming: Priming,
     pub(crate) on_missing: OnMissing,
+    /// In place of the bare `410`.
+    pub(crate) rejection: Option<Rejection>,
     pub(crate) on_finished: OnFinished,
     pub(crate) slow_reader: SlowReader,
+    pub(crate) connections: Connections,
+    /// Whether a `GET` without a position lets go of streams that linger for the same client.
+    pub(crate) releases_lingering: bool,
+    /// Whether only a `GET` resumes: what has another method is about something new, whatever position it names.
+    pub(crate) only_gets_resume: bool,
+    pub(crate) only: Option<Only>,
     pub(crate) methods: Vec<Method>,
     pub(crate) query: Option<String>,
     pub(crate) session: Option<SessionSource>,
@@ -294,6 +338,8 @@ pub(crate) struct Config {
     pub(crate) jitter: f64,
     pub(crate) max_connection_age: Option<Duration>,
     pub(crate) clean_close: bool,
+    /// What tells a reconnection time before an end.
+    pub(crate) closing: Closing,
     pub(crate) share: Option<Share>,
     pub(crate) observer: Observer,
 }
@@ -307,6 +353,9 @@ impl Default for Config {
                 frame_limit: limits.frame,
                 dedupe_window: 100,
                 ids: EventIds::Assign,
+                embeds_inner_ids: true,
+                swallows_empty_events: false,
+                keeps_last: false,
             },
             limits,
             linger: Linger::default(),
@@ -314,8 +363,13 @@ impl Default for Config {
             marker: Marker::default(),
             priming: Priming::Auto,
             on_missing: OnMissing::Signal,
+            rejection: None,
             on_finished: OnFinished::Forward,
             slow_reader: SlowReader::Signal,
+            connections: Connections::Many,
+            releases_lingering: false,
+            only_gets_resume: false,
+            only: None,
             methods: vec![Method::GET],
             query: None,
             session: None,
@@ -327,6 +381,7 @@ impl Default for Config {
             jitter: 0.25,
             max_connection_age: None,
             clean_close: false,
+            closing: Closing::Line,
             share: None,
             observer: Observer::default(),
         }

@@ -155,6 +155,7 @@ pub(crate) fn drive(
         let mut fx = Effects::default();
         poll_fn(|cx| poll_drive(&mut task, &mut timer, &mut fx, cx)).await;
         drop(task.body.take());
+        task.stream.has_let_go(generation);
     }
 }
 

@@ -9,13 +9,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderName, Method};
+use http::{HeaderName, Method, Response};
 use tower_layer::Layer;
 
 use crate::config::{
-    Config, EventIds, GapSignal, Limits, Linger, OnFinished, OnMissing, OwnerSource, Priming,
-    SessionSource, Share, ShareKeyOf, SlowReader, StartAt,
+    Config, Connections, EventIds, GapSignal, Limits, Linger, OnFinished, OnMissing, OwnerSource,
+    Priming, SessionSource, Share, ShareKeyOf, SlowReader, StartAt,
 };
 use crate::handle::StreamId;
 use crate::observer::Observation;
@@ -42,8 +43,8 @@ use crate::sse::encode::{EventName, InvalidEventName};
 /// ```
 #[derive(Clone)]
 pub struct SseResumeLayer {
-    config: Arc<Config>,
-    shared: Arc<Shared>,
+    pub(crate) config: Arc<Config>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl SseResumeLayer {
@@ -141,6 +142,43 @@ impl SseResumeLayer {
     #[must_use]
     pub fn slow_reader(self, slow_reader: SlowReader) -> Self {
         self.set(|config| config.slow_reader = slow_reader)
+    }
+
+    /// Whose response goes on when a client comes back to a stream that is being sent already. Default:
+    /// [`Connections::Many`].
+    #[must_use]
+    pub fn connections(self, connections: Connections) -> Self {
+        self.set(|config| config.connections = connections)
+    }
+
+    /// What is answered where [`on_missing`](Self::on_missing) rejects, the same for every cause. Default: `410 Gone`
+    /// without a body.
+    ///
+    /// ```
+    /// use http::{Response, StatusCode};
+    /// use tower_sse_resume::{OnMissing, SseResumeLayer};
+    ///
+    /// let layer = SseResumeLayer::new().on_missing(OnMissing::Reject).rejection(|| {
+    ///     let mut response = Response::new("start anew".into());
+    ///     *response.status_mut() = StatusCode::BAD_REQUEST;
+    ///     response
+    /// });
+    /// ```
+    #[must_use]
+    pub fn rejection(self, answer: impl Fn() -> Response<Bytes> + Send + Sync + 'static) -> Self {
+        self.set(|config| config.rejection = Some(Arc::new(answer)))
+    }
+
+    /// Which requests the layer looks at; all others pass untouched, with their responses. Default: all.
+    ///
+    /// ```
+    /// use tower_sse_resume::SseResumeLayer;
+    ///
+    /// let layer = SseResumeLayer::new().only(|parts| !parts.headers.contains_key("x-no-resume"));
+    /// ```
+    #[must_use]
+    pub fn only(self, which: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Self {
+        self.set(|config| config.only = Some(Arc::new(which)))
     }
 
     /// The methods whose responses are wrapped. Default: `GET`.

@@ -48,12 +48,14 @@
 //! | what happens, for metrics and logs | [`Observation`], and the features below |
 //! | why a response broke off | [`ResumeError`] |
 //! | an inner service, mostly a proxied one, that breaks off | [`SseReconnectLayer`] |
+//! | a server of the Model Context Protocol | `SseResumeLayer::mcp`, with the feature `mcp` |
 //! | the event stream format without the layer | [`sse`] |
 //!
 //! # Features
 //!
 //! | feature | default | what it adds |
 //! |---|---|---|
+//! | `mcp` | no | `SseResumeLayer::mcp`: a preset for servers of the Model Context Protocol, streamable HTTP |
 //! | `tracing` | no | `SseResumeLayer::trace`: what happens, as events of the crate `tracing` |
 //! | `metrics` | no | `SseResumeLayer::metrics`: what happens, as counters of the crate `metrics` |
 //!
@@ -76,11 +78,14 @@ mod content;
 mod cors;
 mod driver;
 mod error;
+mod exchange;
 mod future;
 mod handle;
 mod jitter;
 mod layer;
 mod log;
+#[cfg(feature = "mcp")]
+mod mcp;
 mod observer;
 mod operator;
 mod pass;
@@ -96,11 +101,15 @@ mod takeover;
 mod wrap;
 
 pub use body::ResumeBody;
-pub use config::{EventIds, Limits, Linger, OnFinished, OnMissing, Priming, SlowReader, StartAt};
+pub use config::{
+    Connections, EventIds, Limits, Linger, OnFinished, OnMissing, Priming, SlowReader, StartAt,
+};
 pub use error::{ResumeError, ResumeErrorKind};
 pub use future::ResponseFuture;
 pub use handle::{StreamHandle, StreamId};
 pub use layer::SseResumeLayer;
+#[cfg(feature = "mcp")]
+pub use mcp::{Again, AgainFuture, McpBody, McpFuture, McpLayer, McpResume};
 pub use observer::Observation;
 pub use operator::{LayerHandle, SessionId, SessionInfo, Stats, StreamInfo, StreamKind};
 pub use reconnect::{

@@ -65,6 +65,7 @@ pub(crate) struct Log {
 
 /// What [`Log::append`] may take.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not a state")]
 pub(crate) struct Room {
     /// The first event that somebody has still to read: it is not evicted.
     pub(crate) protected: u64,
@@ -76,6 +77,8 @@ pub(crate) struct Room {
     pub(crate) read_on: bool,
     /// Whether the layer holds as many bytes as it may.
     pub(crate) at_cap: bool,
+    /// Whether the last event is kept in any case.
+    pub(crate) keeps_last: bool,
 }
 
 impl Log {
@@ -168,6 +171,11 @@ impl Log {
         oversized.into_iter().chain(skipped)
     }
 
+    /// The retained frames, oldest first; the first ones may not be served any more.
+    pub(crate) fn frames(&self) -> impl Iterator<Item = &[u8]> {
+        self.history.frames().map(|(_, frame)| frame)
+    }
+
     /// Whether a frame is being passed on that is too large to hold.
     pub(crate) fn is_within_oversize(&self) -> bool {
         self.oversize.is_some()
@@ -254,10 +262,11 @@ impl Log {
 }
 
 impl Room {
-    /// What is below it may be evicted.
+    /// What is below it may be evicted, where `last` is the last event.
     #[inline]
-    fn floor(&self) -> u64 {
-        if self.read_on { u64::MAX } else { self.protected }
+    fn floor(&self, last: u64) -> u64 {
+        let floor = if self.read_on { u64::MAX } else { self.protected };
+        if self.keeps_last { floor.min(last) } else { floor }
     }
 }
 

@@ -223,6 +223,9 @@ impl LayerHandle {
     /// Forgets all streams of a session, by the name that its header or cookie has. Returns how many.
     pub fn purge_session(&self, name: impl AsRef<[u8]>) -> usize {
         let session = binding::session_named(name.as_ref(), &self.registry.keys);
+        if !self.registry.has_session(session) {
+            return 0;
+        }
         self.purge(|stream| stream.origin.binding.session == Some(session))
     }
 

@@ -64,7 +64,7 @@ impl Drop for Shared {
 struct Streams {
     by_token: HashMap<Token, Arc<Stream>>,
     by_session: HashMap<u128, usize>,
-    /// Only of streams that are looked up by the inner service's event IDs.
+    /// Only of streams that are looked up so.
     by_binding: HashMap<Binding, HashSet<Token>>,
     sweeper: Option<AbortHandle>,
 }
@@ -125,7 +125,7 @@ impl Registry {
         if let Some(session) = stream.origin.binding.session {
             *streams.by_session.entry(session).or_default() += 1;
         }
-        if stream.can_be_found_by_inner_id() {
+        if stream.is_found_by_binding() {
             streams.by_binding.entry(stream.origin.binding).or_default().insert(stream.token);
         }
         streams.by_token.insert(stream.token, Arc::clone(stream));
@@ -144,7 +144,7 @@ impl Registry {
         }
     }
 
-    /// The streams that requests with this binding may resume by an ID of the inner service; none if they are too many
+    /// The streams of this binding among those that are looked up so; none if they are too many
     /// to look through.
     pub(crate) fn bound_to(&self, binding: &Binding) -> Vec<Arc<Stream>> {
         let streams = lock(&self.streams);
@@ -157,6 +157,11 @@ impl Registry {
     /// All streams, as they are now.
     pub(crate) fn all(&self) -> Vec<Arc<Stream>> {
         lock(&self.streams).by_token.values().cloned().collect()
+    }
+
+    /// Whether a session has streams.
+    pub(crate) fn has_session(&self, session: u128) -> bool {
+        lock(&self.streams).by_session.contains_key(&session)
     }
 
     /// How many streams, and sessions with streams, there are.

@@ -8,6 +8,7 @@ use http::{HeaderMap, Response};
 use crate::answer::{self, Answer};
 use crate::ask;
 use crate::body::{Reader, ResumeBody};
+use crate::exchange::{Primer, Replaces};
 use crate::handle::StreamHandle;
 use crate::observer::Observation;
 use crate::resume::plan::Plan;
@@ -25,14 +26,21 @@ pub(crate) struct Resumed {
 }
 
 impl Resumed {
-    pub(crate) fn new(stream: &Arc<Stream>, position: Position, plan: Plan, primed: bool) -> Self {
+    pub(crate) fn new(
+        stream: &Arc<Stream>,
+        position: Position,
+        plan: Plan,
+        primer: Option<Primer>,
+    ) -> Self {
         let events = stream.events_after(position.offset);
         stream.observe(Observation::Resumed { events });
         let start = Start { next: position.offset + 1, told: position.generation, retry_due: true };
         let mut reader = Reader::new(Arc::clone(stream), start);
         reader.leaves_stream_running();
-        reader.primed = primed;
         send_retry(&mut reader);
+        // Who can take an event for it is told where it is, lest it falls back if it is cut again at once.
+        let at = (primer == Some(Primer::EmptyEvent)).then_some(position);
+        reader.prime(primer, at);
         let (answer, at_end) = match plan {
             Plan::TakeOver { at_end, .. } => (Answer::Takeover, at_end),
             Plan::Replay { gap: true } | Plan::Lost { gap: true } => (Answer::Gap, false),
@@ -55,8 +63,8 @@ impl Resumed {
         let start = Start { next: position.offset + 1, told, retry_due: true };
         let mut reader = Reader::new(Arc::clone(stream), start);
         reader.leaves_stream_running();
-        reader.primed = wrap.primed;
         send_retry(&mut reader);
+        reader.prime(wrap.primer(), None);
         if let Some(gap) = &gap {
             reader.send_gap_first(gap, position);
         }
@@ -81,6 +89,7 @@ impl Resumed {
         ask::set_inner_id(&mut parts.headers, &self.stream.inner_id_to_go_on(self.position));
         let handle = StreamHandle::new();
         parts.extensions.insert(handle.clone());
+        parts.extensions.insert(Replaces);
         handle
     }
 

@@ -16,6 +16,7 @@ use crate::body::ResumeBody;
 use crate::config::{Config, EventIds, OnFinished, OnMissing};
 use crate::cors;
 use crate::error::BoxError;
+use crate::exchange::{self, Replaces};
 use crate::future::ResponseFuture;
 use crate::handle::StreamId;
 use crate::observer::Observation;
@@ -26,7 +27,7 @@ use crate::resume::position::Position;
 use crate::resume::{Gap, GapReason};
 use crate::resumed::Resumed;
 use crate::sharing::{self, Join};
-use crate::stream::Stream;
+use crate::stream::{Released, Stream};
 use crate::takeover;
 use crate::wrap::Wrap;
 
@@ -48,6 +49,8 @@ pub struct SseResume<S> {
 enum Course {
     /// Call the inner service, and make its answer resumable.
     Forward(Wrap),
+    /// The same, once these inner bodies are dropped.
+    Replace(Vec<Released>, Wrap),
     /// Answer without the inner service.
     Resume(Resumed),
     /// Call the inner service to go on with an aborted stream.
@@ -121,18 +124,31 @@ impl<S> SseResume<S> {
         ResBody: Body + Send + 'static,
         ResBody::Error: Into<BoxError>,
     {
-        if !self.config.methods.contains(request.method()) {
+        let is_ours = self.config.methods.contains(request.method());
+        if !is_ours {
             let asks = cors::asks_for_last_event_id(request.method(), request.headers());
             let call = self.inner.call(request);
             return if asks { ResponseFuture::preflight(call) } else { ResponseFuture::pass(call) };
         }
         let (mut parts, body) = request.into_parts();
-        let asked = Asked::take(&mut parts, &self.config, &self.shared.registry.keys);
+        if self.config.only.as_ref().is_some_and(|only| !only(&parts)) {
+            return ResponseFuture::pass(self.inner.call(Request::from_parts(parts, body)));
+        }
+        let mut asked = Asked::take(&mut parts, &self.config, &self.shared.registry.keys);
+        if self.config.only_gets_resume && parts.method != Method::GET {
+            asked = Asked::NotOurs;
+        }
         match self.course(&mut parts, asked) {
-            Course::Reject => ResponseFuture::ready(answer::gone()),
+            Course::Reject => ResponseFuture::ready(answer::rejected(&self.config)),
             Course::NoContent => ResponseFuture::ready(answer::no_content()),
             Course::Resume(resumed) => ResponseFuture::ready(resumed.response()),
             Course::Forward(wrap) => self.forward(Request::from_parts(parts, body), wrap),
+            Course::Replace(released, wrap) => ResponseFuture::boxed(Box::pin(async move {
+                for released in released {
+                    released.wait().await;
+                }
+                self.forward(Request::from_parts(parts, body), wrap).await
+            })),
             Course::TakeOver(resumed) => self.take_over(Request::from_parts(parts, body), resumed),
             Course::Wait(stream, id) => ResponseFuture::boxed(Box::pin(async move {
                 stream.claim_decided().await;
@@ -204,10 +220,7 @@ impl<S> SseResume<S> {
         let binding = Binding::shared(parts, &self.config, keys)
             .unwrap_or_else(|| Binding::of(parts, &self.config, keys));
         let id = match asked {
-            Asked::NotOurs => match self.find_by_inner_id(parts, &binding) {
-                Some((stream, id)) => return self.resume(parts, binding, &stream, &id),
-                None => return Course::Forward(self.wrap(parts, binding)),
-            },
+            Asked::NotOurs => return self.not_ours(parts, binding),
             Asked::Malformed => return self.unknown(parts, binding, None),
             Asked::Id(id) => id,
         };
@@ -221,6 +234,30 @@ impl<S> SseResume<S> {
         let mut wrap = Wrap::of(parts, binding, &self.config, &self.shared);
         wrap.is_shared = Binding::shared(parts, &self.config, &self.shared.registry.keys).is_some();
         wrap
+    }
+
+    fn not_ours(&self, parts: &mut Parts, binding: Binding) -> Course {
+        if let Some((stream, id)) = self.find_by_inner_id(parts, &binding) {
+            return self.resume(parts, binding, &stream, &id);
+        }
+        let released = self.release_lingering(parts, &binding);
+        let wrap = self.wrap(parts, binding);
+        if released.is_empty() { Course::Forward(wrap) } else { Course::Replace(released, wrap) }
+    }
+
+    /// Lets go of what a client has left behind that begins anew.
+    fn release_lingering(&self, parts: &mut Parts, binding: &Binding) -> Vec<Released> {
+        let begins = parts.method == Method::GET && !parts.headers.contains_key(ask::LAST_EVENT_ID);
+        if !self.config.releases_lingering || !begins {
+            return Vec::new();
+        }
+        let streams = self.shared.registry.bound_to(binding).into_iter();
+        let of_gets = streams.filter(|stream| stream.origin.repeatable);
+        let released: Vec<_> = of_gets.filter_map(|stream| stream.release_unread()).collect();
+        if !released.is_empty() {
+            parts.extensions.insert(Replaces);
+        }
+        released
     }
 
     /// The stream of an ID, if this request may resume it.
@@ -255,7 +292,7 @@ impl<S> SseResume<S> {
     /// What an ID gets that is unknown, somebody else's, or malformed: the same for all.
     fn unknown(&self, parts: &mut Parts, binding: Binding, id: Option<&EventId>) -> Course {
         self.config.observer.tell(Observation::Missed);
-        if parts.method != Method::GET || self.config.on_missing == OnMissing::Reject {
+        if parts.method != Method::GET || self.config.on_missing != OnMissing::Signal {
             return Course::Reject;
         }
         let inner_id = id.and_then(|id| id.inner.as_ref()).map(|inner| inner.as_bytes().to_vec());
@@ -279,7 +316,12 @@ impl<S> SseResume<S> {
         id: &EventId,
     ) -> Course {
         let position = id.position;
-        let no_content = self.config.on_finished == OnFinished::NoContent;
+        let repeatable = stream.origin.repeatable;
+        let (no_content, at_once) = match self.config.on_finished {
+            OnFinished::Forward => (false, false),
+            OnFinished::NoContent => (true, false),
+            OnFinished::NoContentUnlessGet => (!repeatable, repeatable),
+        };
         let plan = stream.plan(position);
         let reject_gaps = self.config.on_missing == OnMissing::Reject;
         let resumed = |plan| Course::Resume(self.resumed(parts, stream, position, plan));
@@ -301,14 +343,12 @@ impl<S> SseResume<S> {
             }
             Plan::Replay { .. } | Plan::Lost { .. } => resumed(plan),
             Plan::End if no_content => Course::NoContent,
-            Plan::End => resumed(plan),
+            Plan::End if !at_once => resumed(plan),
             // Only a `GET` may call the inner service, and only for the stream of one.
-            Plan::Over
-                if no_content || parts.method != Method::GET || !stream.origin.repeatable =>
-            {
+            Plan::End | Plan::Over if no_content || parts.method != Method::GET || !repeatable => {
                 Course::NoContent
             }
-            Plan::Over => {
+            Plan::End | Plan::Over => {
                 ask::set_inner_id(&mut parts.headers, &stream.inner_id());
                 let mut wrap = self.wrap(parts, binding);
                 wrap.answer = answer::Answer::Forwarded;
@@ -333,7 +373,12 @@ impl<S> SseResume<S> {
         position: Position,
         plan: Plan,
     ) -> Resumed {
-        Resumed::new(stream, position, plan, ask::wants_priming(parts, &self.config))
+        let exchange = exchange::of(&parts.extensions);
+        let primer = match &exchange {
+            Some(exchange) => exchange.primer(),
+            None => ask::primer(parts, &self.config),
+        };
+        Resumed::new(stream, position, plan, primer)
     }
 }
 

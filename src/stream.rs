@@ -21,6 +21,7 @@ use crate::binding::Binding;
 use crate::config::{Config, EventIds, StartAt};
 use crate::driver::InnerBody;
 use crate::error::{ResumeError, ResumeErrorKind};
+use crate::exchange::Exchange;
 use crate::jitter::jitter;
 use crate::observer::Observation;
 use crate::registry::{LingerPermit, Registry};
@@ -32,10 +33,12 @@ use crate::resume::{Gap, GapReason};
 pub(crate) use effects::Effects;
 pub(crate) use readers::Close;
 use state::State;
-pub(crate) use state::{Drive, Ending, EvictionClass, Start, Summary, Turn};
+pub(crate) use state::{Drive, Ending, EvictionClass, Released, Start, Summary, Turn};
 
 /// When clients of a drained layer come back, unless a reconnection time is configured.
 const DRAIN_RETRY: Duration = Duration::from_secs(1);
+/// When a client comes back whose connection was superseded, in milliseconds: it is the same one, as a rule.
+const SUPERSEDED_RETRY: u64 = 60_000;
 
 /// See the [module](self).
 pub(crate) struct Stream {
@@ -59,6 +62,8 @@ pub(crate) struct Origin {
     pub(crate) repeatable: bool,
     /// The headers that every response of the stream has.
     pub(crate) headers: Arc<HeaderMap>,
+    /// What it answers, if a protocol above event streams is known.
+    pub(crate) exchange: Option<Arc<dyn Exchange>>,
 }
 
 /// What a reader gets.
@@ -83,7 +88,8 @@ impl Stream {
         registry: Arc<Registry>,
         inner_id: &[u8],
     ) -> Self {
-        let state = Mutex::new(State::new(IdLine::new(&config.marker, &token, 1), inner_id));
+        let line = IdLine::new(&config.marker, &token, 1);
+        let state = Mutex::new(State::new(line, inner_id, origin.exchange.clone()));
         Self { token, origin, config, registry, runtime: Handle::try_current().ok(), state }
     }
 
@@ -276,12 +282,21 @@ impl Stream {
             Plan::TakeOver { gap, .. } if !self.config.rules.retention.payload => {
                 Plan::TakeOver { at_end: true, gap }
             }
+            // Nobody is to wait for the end of a body that has said what it was asked for.
+            Plan::Replay { gap: false }
+                if position.offset == view.last && state.is_answered_by_last() =>
+            {
+                Plan::End
+            }
             plan => plan,
         }
     }
 
-    /// Whether the inner service's own IDs are looked up: only where it is certain whose they are.
-    pub(crate) fn can_be_found_by_inner_id(&self) -> bool {
+    /// Whether it is looked up by its binding: for the inner service's own IDs only where it is certain whose they are.
+    pub(crate) fn is_found_by_binding(&self) -> bool {
+        if self.origin.exchange.is_some() {
+            return true;
+        }
         let binding = &self.origin.binding;
         let is_somebodys =
             binding.session.is_some() || binding.owner.is_some() || self.origin.is_shared;
@@ -309,7 +324,9 @@ impl Stream {
     pub(crate) fn id_of(&self, position: Position) -> String {
         let state = self.lock();
         let line = IdLine::new(&self.config.marker, &self.token, position.generation);
-        line.id(position.offset, state.log.inner_id_at(position.offset).as_deref())
+        let embeds = self.config.rules.embeds_inner_ids;
+        let inner_id = embeds.then(|| state.log.inner_id_at(position.offset)).flatten();
+        line.id(position.offset, inner_id.as_deref())
     }
 
     /// The inner service's own last event ID; empty if it has none.
@@ -347,6 +364,42 @@ impl Stream {
     /// Notes that the loss of the rest is being told; returns the position that acknowledges it.
     pub(crate) fn tell_loss(&self) -> Position {
         self.lock().tell_loss()
+    }
+
+    /// The event that tells the client that the rest of what it asked for will not come, with the position that
+    /// acknowledges it. `None`: it may still come, or an ordinary gap signal is right.
+    pub(crate) fn give_up(&self, gap: &Gap) -> Option<(String, Position)> {
+        let failure = self.origin.exchange.as_ref()?.failure(gap)?;
+        let position = self.lock().give_up_exchange(gap.reason)?;
+        Some((failure, position))
+    }
+
+    /// The inner service refuses to go on with the exchange. Returns whether its client can be told so by an event.
+    pub(crate) fn take_refusal(&self) -> bool {
+        let resumed = self.end_position().offset;
+        let reason = GapReason::ProducerLost;
+        let gap = Gap { requested: Some(resumed), resumed, missed: None, reason };
+        let exchange = self.origin.exchange.as_ref();
+        let can_tell = exchange.is_some_and(|exchange| exchange.failure(&gap).is_some());
+        if can_tell {
+            self.lock().refuse_exchange();
+        }
+        can_tell
+    }
+
+    /// Lets go of the inner body if nobody reads. `None`: there was none to let go of.
+    pub(crate) fn release_unread(self: &Arc<Self>) -> Option<Released> {
+        self.with(State::release_unread)
+    }
+
+    /// The task that drove the inner body of `generation` has dropped it.
+    pub(crate) fn has_let_go(self: &Arc<Self>, generation: u32) {
+        self.with(|state, _| state.has_let_go(generation));
+    }
+
+    /// Ends all other responses of the stream than that of `reader`: the newest connection wins.
+    pub(crate) fn supersede(self: &Arc<Self>, reader: usize) {
+        self.with(|state, fx| state.close_others(reader, Close::Clean(Some(SUPERSEDED_RETRY)), fx));
     }
 
     /// Claims the takeover of an aborted stream. `false`: somebody else has, or it is not aborted any more.

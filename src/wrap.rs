@@ -9,10 +9,11 @@ use http_body::Body;
 use crate::answer::{self, Answer};
 use crate::ask;
 use crate::binding::Binding;
-use crate::body::{Reader, ResumeBody, priming};
+use crate::body::{Reader, ResumeBody};
 use crate::config::{Config, StartAt};
 use crate::driver::{self, InnerBody};
 use crate::error::BoxError;
+use crate::exchange::{self, Exchange, Primer};
 use crate::handle::StreamHandle;
 use crate::jitter::jitter;
 use crate::observer::Observation;
@@ -36,7 +37,8 @@ pub(crate) struct Wrap {
     /// Whether others may join the stream.
     pub(crate) is_shared: bool,
     pub(crate) repeatable: bool,
-    pub(crate) primed: bool,
+    pub(crate) primer: Option<Primer>,
+    exchange: Option<Arc<dyn Exchange>>,
     /// The last event ID that the inner service is called with.
     pub(crate) inner_id: Vec<u8>,
     pub(crate) answer: Answer,
@@ -64,7 +66,8 @@ impl Wrap {
             binding,
             is_shared: false,
             repeatable: parts.method == http::Method::GET,
-            primed: ask::wants_priming(parts, config),
+            primer: ask::primer(parts, config),
+            exchange: exchange::of(&parts.extensions),
             inner_id: ask::inner_id(&parts.headers),
             answer: Answer::Fresh,
             gap: None,
@@ -79,7 +82,15 @@ impl Wrap {
         B: Body + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let place = |stream: &Arc<Stream>, body| stream.place(body);
+        let place = |stream: &Arc<Stream>, body| {
+            // Who reads on for slow clients must not depend on their sockets.
+            if stream.config.read_on && stream.runtime.is_some() {
+                stream.drive_by_task();
+                driver::spawn(stream, body, 1);
+            } else {
+                stream.place(body);
+            }
+        };
         self.open(response, place).0
     }
 
@@ -162,6 +173,14 @@ impl Wrap {
         response
     }
 
+    /// What a response begins with, now that the inner service has answered.
+    pub(crate) fn primer(&self) -> Option<Primer> {
+        match &self.exchange {
+            Some(exchange) => exchange.primer(),
+            None => self.primer,
+        }
+    }
+
     fn stream<B>(&self, response: &Response<B>) -> Option<Arc<Stream>> {
         let mut headers = response.headers().clone();
         answer::wrap_headers(&mut headers);
@@ -175,6 +194,7 @@ impl Wrap {
             inner_id: self.inner_id.clone(),
             repeatable: self.repeatable,
             headers: self.registry.intern(headers),
+            exchange: self.exchange.clone(),
         };
         let token = Token::random(&self.registry.keys).ok()?;
         let (config, registry) = (Arc::clone(&self.config), Arc::clone(&self.registry));
@@ -188,10 +208,7 @@ impl Wrap {
             reader.leaves_stream_running();
         }
         send_retry(&mut reader);
-        if self.primed {
-            reader.primed = true;
-            reader.send_first(&priming(stream, from));
-        }
+        reader.prime(self.primer(), Some(from));
         if let Some(gap) = &self.gap {
             reader.send_gap_first(gap, from);
         }

@@ -6,10 +6,13 @@ use std::path::{Path, PathBuf};
 
 /// The parts of `src`, each a file and the folder of its name. A part may import parts of its own level and of those
 /// above it in this table; the parts of the first level import nothing of the crate, not even each other.
-const LEVELS: [(&str, &[&str]); 7] = [
+const LEVELS: [(&str, &[&str]); 8] = [
     ("pure", &["cors", "error", "jitter", "query", "resume", "sse"]),
     ("made of these", &["content", "pass"]),
-    ("what is configured, observed, and whose a request is", &["binding", "config", "observer"]),
+    (
+        "what is configured, observed, and whose a request is",
+        &["binding", "config", "exchange", "observer"],
+    ),
     ("one history", &["log"]),
     ("streams and their inner bodies", &["driver", "registry", "stream"]),
     (
@@ -20,6 +23,7 @@ const LEVELS: [(&str, &[&str]); 7] = [
         ],
     ),
     ("the layers", &["layer", "reconnect", "service"]),
+    ("presets", &["mcp"]),
 ];
 
 /// Parts that may know of less than their level.

@@ -117,7 +117,7 @@ async fn an_event_over_the_limit_of_the_history_evicts_itself() {
     let mut client = app.get("").await;
     for len in [40, 100, 300, 20, 20, 250, 1, 400] {
         app.body().send(format!("data: {}\n\n", "x".repeat(len)));
-        client.read();
+        client.settle().await;
     }
     assert_eq!(client.data().len(), 8);
 }

@@ -12,8 +12,8 @@ use http::StatusCode;
 use served::{Example, run_to_end};
 
 /// The ones that show one thing each.
-const SMALL: [&str; 7] =
-    ["axum", "graceful_shutdown", "hyper", "owner", "post", "preserve", "shared_feed"];
+const SMALL: [&str; 8] =
+    ["axum", "graceful_shutdown", "hyper", "mcp", "owner", "post", "preserve", "shared_feed"];
 
 #[test]
 fn a_small_example_has_less_than_forty_lines() {

@@ -20,7 +20,7 @@ async fn an_event_larger_than_all_of_history_may_be_leaves_nothing_retained() {
     let mut client = Client::new(app.call(Request::new(())).await.unwrap());
     let large = "x".repeat(80);
     inner.body(0).send(format!("data: a\n\ndata: {large}\n\ndata: c\n\ndata: {large}\n\n"));
-    client.read();
+    client.read_events(4).await;
     assert_eq!(client.data(), ["a", &large, "c", &large]);
 }
 

@@ -51,7 +51,7 @@ async fn a_first_event_that_is_too_large_to_be_retained_is_known_when_it_is_rese
     let large = format!("id: 1\ndata: {}\n\n", "x".repeat(80));
     let mut first = get(&mut app, "").await;
     inner.body(0).send(large.clone());
-    first.read();
+    first.read_until(|client| !client.data().is_empty()).await;
     let id = first.last_event_id();
     drop(first);
     let mut second = get(&mut app, &id).await;

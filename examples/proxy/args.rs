@@ -42,23 +42,24 @@ pub(crate) struct Args {
     pub(crate) drain: Duration,
 
     /// Settings for one kind of service, under the options that are given
+    ///
+    /// `mcp` is for servers of the Model Context Protocol, streamable HTTP. It needs the crate's feature `mcp`.
     #[arg(long, value_name = "NAME", default_value = "default", help_heading = STREAMS)]
     pub(crate) preset: Preset,
 
-    /// How event IDs are made
-    #[arg(long, value_name = "HOW", default_value = "assign", help_heading = STREAMS)]
-    pub(crate) ids: Ids,
+    /// How event IDs are made [default: assign]
+    #[arg(long, value_name = "HOW", help_heading = STREAMS)]
+    pub(crate) ids: Option<Ids>,
 
-    /// Methods whose event streams are made resumable, separated by commas
+    /// Methods whose event streams are made resumable, separated by commas [default: GET; with --preset mcp: GET,POST]
     #[arg(
         long,
         value_name = "METHODS",
-        default_value = "GET",
         value_delimiter = ',',
         value_parser = choices::method,
         help_heading = STREAMS
     )]
-    pub(crate) methods: Vec<Method>,
+    pub(crate) methods: Option<Vec<Method>>,
 
     /// Which requests join one upstream response instead of making one each
     ///
@@ -70,15 +71,10 @@ pub(crate) struct Args {
     #[arg(long, help_heading = STREAMS)]
     pub(crate) reconnect_upstream: bool,
 
-    /// How long the upstream's response is read on after its last client left; 0 ends it at once
-    #[arg(
-        long,
-        value_name = "DURATION",
-        default_value = "30s",
-        value_parser = units::duration,
-        help_heading = STREAMS
-    )]
-    pub(crate) linger: Duration,
+    /// How long the upstream's response is read on after its last client left; 0 ends it at once [default: 30s; with
+    /// --preset mcp: 5m]
+    #[arg(long, value_name = "DURATION", value_parser = units::duration, help_heading = STREAMS)]
+    pub(crate) linger: Option<Duration>,
 
     /// End event streams after about this time, so that clients come back and resume
     ///
@@ -122,13 +118,13 @@ pub(crate) struct Args {
     #[arg(long, value_name = "HOW", default_value = "write-behind", help_heading = HISTORY)]
     pub(crate) durability: Durability,
 
-    /// What a client gets whose missed events are no longer there
-    #[arg(long, value_name = "WHAT", default_value = "signal", help_heading = RETURNS)]
-    pub(crate) on_missing: OnMissing,
+    /// What a client gets whose missed events are no longer there [default: signal; --preset mcp has its own]
+    #[arg(long, value_name = "WHAT", help_heading = RETURNS)]
+    pub(crate) on_missing: Option<OnMissing>,
 
-    /// What a client gets that comes back after the end of its stream
-    #[arg(long, value_name = "WHAT", default_value = "forward", help_heading = RETURNS)]
-    pub(crate) on_finished: OnFinished,
+    /// What a client gets that comes back after the end of its stream [default: forward; --preset mcp has its own]
+    #[arg(long, value_name = "WHAT", help_heading = RETURNS)]
+    pub(crate) on_finished: Option<OnFinished>,
 
     /// Query parameter that can take the place of the header `Last-Event-ID`
     ///

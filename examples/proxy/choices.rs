@@ -6,21 +6,10 @@ use clap::ValueEnum;
 use http::{Method, method::InvalidMethod};
 
 /// `--preset`.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum Preset {
     Default,
-}
-
-impl FromStr for Preset {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        match name {
-            "default" => Ok(Self::Default),
-            "mcp" => Err("the preset for MCP servers is not available in this build".into()),
-            _ => Err("expected `default` or `mcp`".into()),
-        }
-    }
+    Mcp,
 }
 
 /// `--store`.

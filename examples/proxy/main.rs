@@ -10,6 +10,11 @@ mod args;
 mod choices;
 mod client;
 mod forward;
+#[cfg(feature = "mcp")]
+mod mcp;
+#[cfg(not(feature = "mcp"))]
+#[path = "no_mcp.rs"]
+mod mcp;
 mod resumable;
 mod secret;
 mod serve;
@@ -30,9 +35,9 @@ use tokio::net::TcpListener;
 use tower::ServiceExt;
 use tower_layer::Layer;
 use tower_service::Service;
-use tower_sse_resume::{LayerHandle, SseReconnectLayer};
+use tower_sse_resume::{LayerHandle, SseReconnectLayer, SseResumeLayer};
 
-use crate::{args::Args, stop::StopSignals, upstream::Upstream};
+use crate::{args::Args, choices::Preset, stop::StopSignals, upstream::Upstream};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -48,7 +53,10 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: &Args) -> Result<(), BoxError> {
-    let layer = resumable::layer(args);
+    if matches!(args.preset, Preset::Mcp) {
+        return mcp::run(args).await;
+    }
+    let layer = resumable::configured(SseResumeLayer::new(), args);
     if !args.reconnect_upstream {
         return listen(args, layer.layer(Upstream::new(args.upstream.clone())?), &layer.handle())
             .await;

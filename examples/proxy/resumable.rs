@@ -6,25 +6,34 @@ use tower_sse_resume::{EventIds, Linger, OnFinished, OnMissing, Retention, SseRe
 use crate::args::Args;
 use crate::choices;
 
-/// A layer with the options that were given.
-pub(crate) fn layer(args: &Args) -> SseResumeLayer {
+/// `layer` with the options that were given.
+pub(crate) fn configured(layer: SseResumeLayer, args: &Args) -> SseResumeLayer {
     let retention = Retention::new().events(args.events as u64).bytes(args.bytes).age(args.age);
-    let mut layer = SseResumeLayer::new()
-        .retention(retention)
-        .linger(Linger::from(args.linger))
-        .methods(args.methods.iter().cloned())
-        .event_ids(match args.ids {
+    let mut layer = layer.retention(retention);
+    if let Some(linger) = args.linger {
+        layer = layer.linger(Linger::from(linger));
+    }
+    if let Some(methods) = &args.methods {
+        layer = layer.methods(methods.iter().cloned());
+    }
+    if let Some(ids) = args.ids {
+        layer = layer.event_ids(match ids {
             choices::Ids::Assign => EventIds::Assign,
             choices::Ids::Preserve => EventIds::Preserve,
-        })
-        .on_missing(match args.on_missing {
+        });
+    }
+    if let Some(on_missing) = args.on_missing {
+        layer = layer.on_missing(match on_missing {
             choices::OnMissing::Signal => OnMissing::Signal,
             choices::OnMissing::Reject => OnMissing::Reject,
-        })
-        .on_finished(match args.on_finished {
+        });
+    }
+    if let Some(on_finished) = args.on_finished {
+        layer = layer.on_finished(match on_finished {
             choices::OnFinished::Forward => OnFinished::Forward,
             choices::OnFinished::NoContent => OnFinished::NoContent,
         });
+    }
     if let Some(secret) = &args.secret_file {
         layer = layer.secret(secret.0);
     }

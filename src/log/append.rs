@@ -9,7 +9,7 @@ use crate::content::content_hash;
 use crate::resume::GapReason;
 use crate::resume::keys::Keys;
 use crate::resume::seam::Verdict;
-use crate::sse::{BlockKind, Fields, Frame, LineEnding, lines};
+use crate::sse::{BlockKind, Field, Fields, Frame, LineEnding, encode, lines};
 
 /// What is published as one piece: transports take such pieces without copying.
 const PIECE: usize = 16 * 1024;
@@ -95,10 +95,10 @@ impl Log {
         now: fn() -> Instant,
     ) {
         if self.oversize.is_some() {
-            self.end_oversize(this, frame);
+            self.end_oversize(this, frame, rules);
         } else if frame.len > rules.frame_limit && frame.kind() == BlockKind::Event {
             let lead = self.begin_oversize(frame.lead, now());
-            self.end_oversize(&this[lead..], frame);
+            self.end_oversize(&this[lead..], frame, rules);
         } else {
             self.copy(this, frame, rules);
             self.finish_frame(this, frame, rules, keys, room, now);
@@ -165,6 +165,12 @@ impl Log {
     ) {
         let (ending, terminator) = endings(frame, this);
         match frame.kind() {
+            BlockKind::Event if rules.swallows_empty_events && self.is_empty_event() => {
+                self.out.truncate(self.complete);
+                if let Some(retry) = self.retry.filter(|_| frame.fields.contains(Fields::RETRY)) {
+                    encode::retry_line(&mut self.out, retry);
+                }
+            }
             BlockKind::Event => {
                 if self.seam.is_some() && self.is_resent(keys) {
                     self.out.truncate(self.complete);
@@ -184,6 +190,16 @@ impl Log {
             }
         }
         self.complete = self.out.len();
+    }
+
+    /// Whether the event at the end of `out` has nothing to say.
+    #[cold]
+    fn is_empty_event(&self) -> bool {
+        lines(&self.out[self.complete..]).all(|line| match line.field {
+            Field::Data(data) => data.is_empty(),
+            Field::Event(name) => name.is_empty() || name == b"message",
+            _ => true,
+        })
     }
 
     /// Writes the ID of the event at the end of `out`, and its blank line.
@@ -208,8 +224,10 @@ impl Log {
                     inner.end_event();
                 } else {
                     inner.cut_own(out, self.complete);
-                    let fits = line.write(out, offset, Some(inner.current()), endings);
-                    inner.end_event_at(offset, fits);
+                    let embedded = rules.embeds_inner_ids.then(|| inner.current());
+                    let fits = line.write(out, offset, embedded, endings);
+                    let is_said = rules.embeds_inner_ids || inner.current().is_empty();
+                    inner.end_event_at(offset, fits && is_said);
                 }
             }
         }
@@ -240,7 +258,7 @@ impl Log {
         if self.inner.is_some() {
             self.history.keep_dropped();
         }
-        self.history.trim(&rules.retention, room.floor());
+        self.history.trim(&rules.retention, room.floor(self.history.next() - 1));
         self.digest(rules, keys);
     }
 

@@ -5,6 +5,7 @@ use tokio::time::Instant;
 
 use super::Log;
 use super::append::{both, endings};
+use crate::config::Rules;
 use crate::resume::GapReason;
 use crate::sse::{Frame, IdFilter, Piece, lines};
 
@@ -40,7 +41,7 @@ impl Log {
         lead - here
     }
 
-    pub(super) fn end_oversize(&mut self, this: &[u8], frame: &Frame) {
+    pub(super) fn end_oversize(&mut self, this: &[u8], frame: &Frame, rules: &Rules) {
         let Some(mut oversize) = self.oversize.take() else { return };
         let blank = this.len() - (frame.len - frame.blank);
         oversize.push(&this[..blank], &mut self.out);
@@ -50,6 +51,7 @@ impl Log {
         let (ending, terminator) = endings(frame, this);
         let offset = self.last();
         let inner_id = self.inner.as_ref().map(|inner| inner.current());
+        let inner_id = inner_id.filter(|_| rules.embeds_inner_ids);
         let endings = both(ending, terminator);
         let _ = self.next_line.line().write(&mut self.out, offset, inner_id, endings);
         if let Some(inner) = &mut self.inner {

@@ -14,7 +14,8 @@ impl Log {
         let fields = frame.fields;
         let is_event = fields.contains(Fields::DATA)
             && !fields.contains(Fields::ID)
-            && !fields.contains(Fields::RETRY);
+            && !fields.contains(Fields::RETRY)
+            && !rules.swallows_empty_events;
         let is_here = frame.len == frame.end && frame.lead == 0;
         let has_lf = frame.ending == Some(LineEnding::Lf) && this.get(frame.blank..) == Some(b"\n");
         let is_kept = rules.retention.payload && frame.len <= rules.frame_limit;
@@ -39,6 +40,6 @@ impl Log {
             self.out.extend_from_slice(frame);
             self.complete = self.out.len();
         }
-        self.history.trim(&rules.retention, room.floor());
+        self.history.trim(&rules.retention, room.floor(self.history.next() - 1));
     }
 }

@@ -16,6 +16,8 @@ pub(crate) struct View {
     pub(crate) first_of_its: Option<u64>,
     /// The first offset of the generation after the position's, if that has begun.
     pub(crate) first_of_next: Option<u64>,
+    /// The position under which the client was told that the rest will not come, whatever still comes.
+    pub(crate) lost_at: Option<Position>,
 }
 
 /// Whether a stream's inner body is still read.
@@ -71,6 +73,9 @@ pub(crate) enum Plan {
 /// What a client gets that comes back with `position`.
 pub(crate) fn plan(view: &View, position: Position) -> Plan {
     let Position { generation, offset } = position;
+    if view.lost_at == Some(position) {
+        return Plan::LossTold;
+    }
     if generation == view.generation.saturating_add(1) {
         return after_the_end(view, offset);
     }
@@ -122,6 +127,7 @@ mod tests {
             first: 4,
             first_of_its: Some(1),
             first_of_next: None,
+            lost_at: None,
         }
     }
 
@@ -188,6 +194,14 @@ mod tests {
         let told = view(StreamState::Aborted { repeatable: false, loss_told: true });
         assert_eq!(plan(&told, at(10)), Plan::Lost { gap: false });
         assert_eq!(plan(&told, Position { generation: 2, offset: 10 }), Plan::LossTold);
+    }
+
+    #[test]
+    fn a_loss_that_was_told_stays_told_whatever_still_comes() {
+        let told = Position { generation: 2, offset: 7 };
+        let view = View { lost_at: Some(told), ..view(StreamState::Live) };
+        assert_eq!(plan(&view, told), Plan::LossTold);
+        assert_eq!(plan(&view, at(7)), Plan::Replay { gap: false });
     }
 
     #[test]

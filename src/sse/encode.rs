@@ -68,6 +68,14 @@ pub(crate) fn retry(milliseconds: u64) -> Bytes {
     out.freeze()
 }
 
+/// A whole block that sets the client's reconnection time: some clients take notice of no other.
+pub(crate) fn retry_block(milliseconds: u64) -> Bytes {
+    let mut out = BytesMut::new();
+    retry_line(&mut out, milliseconds);
+    append(&mut out, format_args!("\n"));
+    out.freeze()
+}
+
 /// Appends a frame that only sets the client's last event ID.
 pub(crate) fn priming(out: &mut BytesMut, id: &str) {
     append(out, format_args!("id: {id}\n\n"));

@@ -98,6 +98,11 @@ impl Readers {
         self.slots.iter_mut().flatten()
     }
 
+    pub(super) fn iter_with_keys(&mut self) -> impl Iterator<Item = (usize, &mut Reader)> {
+        let slots = self.slots.iter_mut().enumerate();
+        slots.filter_map(|(key, slot)| Some((key, slot.as_mut()?)))
+    }
+
     /// Where the foremost reader stands.
     #[inline]
     pub(super) fn foremost(&self) -> Option<Cursor> {

@@ -1,6 +1,7 @@
 //! What a stream's lock protects.
 
 mod driving;
+mod exchanging;
 mod keeping;
 mod reading;
 mod takeover;
@@ -10,7 +11,7 @@ use std::task::Waker;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 use super::Step;
@@ -18,11 +19,14 @@ use super::readers::Readers;
 use crate::config::StartAt;
 use crate::driver::InnerBody;
 use crate::error::{BoxError, ResumeError, ResumeErrorKind};
+use crate::exchange::Exchange;
 use crate::log::{Cursor, Log};
 use crate::registry::LingerPermit;
 use crate::resume::event_id::IdLine;
 use crate::resume::plan::{StreamState, View};
 use crate::resume::position::Position;
+
+use exchanging::Exchanging;
 
 pub(super) struct State {
     pub(super) log: Log,
@@ -37,6 +41,7 @@ pub(super) struct State {
     /// Whether that task holds the inner body back.
     paused: bool,
     lingering: Option<Box<Lingering>>,
+    exchanging: Option<Box<Exchanging>>,
     /// Where the last reader stood when it left.
     left: Cursor,
     end_told: bool,
@@ -64,6 +69,8 @@ enum Producer {
 enum Phase {
     Live,
     Finished(Option<Box<HeaderMap>>),
+    /// The inner body ended cleanly, but what it answers is not whole.
+    Suspended,
     Aborted(Option<Arc<BoxError>>),
     Purged,
 }
@@ -78,6 +85,8 @@ struct Lingering {
 pub(crate) enum Ending {
     /// Cleanly, perhaps with trailers.
     Finished(Option<Box<HeaderMap>>),
+    /// Cleanly, before what it answers is whole.
+    Suspended,
     /// With an error of its own, or because it was dropped.
     Aborted(Option<BoxError>),
 }
@@ -108,6 +117,20 @@ pub(crate) enum Turn {
     Wait,
     /// Poll the inner body, and give it back.
     Drive(InnerBody),
+}
+
+/// An inner body that was let go of: a task may still hold it.
+#[must_use]
+pub(crate) struct Released(Option<oneshot::Receiver<()>>);
+
+impl Released {
+    /// Waits until the inner body is dropped.
+    pub(crate) async fn wait(self) {
+        if let Some(released) = self.0 {
+            // Its other end says nothing: it is dropped.
+            let _ = released.await;
+        }
+    }
 }
 
 /// What the task that drives the inner body is to do.
@@ -150,7 +173,11 @@ impl Phase {
 }
 
 impl State {
-    pub(super) fn new(id_line: IdLine, inner_id: &[u8]) -> Self {
+    pub(super) fn new(
+        id_line: IdLine,
+        inner_id: &[u8],
+        exchange: Option<Arc<dyn Exchange>>,
+    ) -> Self {
         Self {
             log: Log::new(id_line, inner_id),
             readers: Readers::default(),
@@ -160,6 +187,7 @@ impl State {
             driver: None,
             paused: false,
             lingering: None,
+            exchanging: exchange.map(|exchange| Box::new(Exchanging::new(exchange, inner_id))),
             left: Cursor::before(1, 0),
             end_told: false,
             loss_told: false,
@@ -172,7 +200,10 @@ impl State {
         match &self.phase {
             Phase::Live => StreamState::Live,
             Phase::Finished(_) => StreamState::Finished { end_told: self.end_told },
-            Phase::Aborted(_) => StreamState::Aborted { repeatable, loss_told: self.loss_told },
+            Phase::Suspended | Phase::Aborted(_) => StreamState::Aborted {
+                repeatable: repeatable || self.exchange_can_go_on(),
+                loss_told: self.loss_told,
+            },
             Phase::Purged => StreamState::Purged,
         }
     }
@@ -185,12 +216,13 @@ impl State {
             first: self.log.complete_from(),
             first_of_its: self.log.first_of(position.generation),
             first_of_next: self.log.first_after(position.generation),
+            lost_at: self.exchange_lost_at(),
         }
     }
 
     /// Whether a request without a position can become a reader, or go on with the stream.
     pub(super) fn can_be_joined(&self) -> bool {
-        matches!(self.phase, Phase::Live | Phase::Aborted(_))
+        matches!(self.phase, Phase::Live | Phase::Suspended | Phase::Aborted(_))
     }
 
     /// The position that a client begins after that comes without one.

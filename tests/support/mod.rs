@@ -9,6 +9,8 @@
 pub mod app;
 pub mod client;
 pub mod cutter;
+#[cfg(feature = "mcp")]
+pub mod mcp;
 pub mod process;
 pub mod random;
 pub mod scripted;

@@ -181,6 +181,11 @@ struct FeedState {
 }
 
 impl Feed {
+    /// The reading end, for who makes a body without the service.
+    pub fn reading_end(&self) -> FedBody {
+        FedBody(self.clone())
+    }
+
     pub fn send(&self, data: impl Into<Bytes>) {
         self.push(Ok(Frame::data(data.into())));
     }

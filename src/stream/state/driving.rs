@@ -6,7 +6,7 @@ use std::task::Waker;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{Drive, Ending, Lingering, Phase, Producer, State};
+use super::{Drive, Ending, Lingering, Phase, Producer, Released, State};
 use crate::driver::InnerBody;
 use crate::log::{Cursor, Room};
 use crate::observer::Observation;
@@ -108,6 +108,7 @@ impl State {
             tail_is_behind: false,
             read_on: stream.config.read_on,
             at_cap: stream.registry.is_at_cap(&stream.config.limits),
+            keeps_last: stream.config.rules.keeps_last,
         };
         let (rules, keys) = (&stream.config.rules, &stream.registry.keys);
         let piece = self.log.append_for_one(&mut data, rules, keys, &room, Instant::now);
@@ -216,6 +217,7 @@ impl State {
             tail_is_behind: counts_tail && self.tail_is_behind(),
             read_on: stream.config.read_on,
             at_cap: stream.registry.is_at_cap(&stream.config.limits),
+            keeps_last: rules.keeps_last,
         }
     }
 
@@ -313,6 +315,18 @@ impl State {
         fx.wakers.extend(self.driver.take());
     }
 
+    /// Drops the inner body of a live stream that nobody reads; `None`: there was none.
+    pub(in crate::stream) fn release_unread(&mut self, fx: &mut Effects) -> Option<Released> {
+        let has_body = matches!(self.phase, Phase::Live) && !self.is_undecided();
+        if !has_body || !self.readers.is_empty() {
+            return None;
+        }
+        let by_task = matches!(self.producer, Producer::Task);
+        let released = by_task.then(|| self.await_release()).flatten();
+        self.release(fx);
+        Some(Released(released))
+    }
+
     /// Drops the inner body before it has ended.
     pub(in crate::stream) fn release(&mut self, fx: &mut Effects) {
         self.end(Ending::Aborted(None), fx);
@@ -324,6 +338,8 @@ impl State {
             return;
         }
         self.log.end_producer();
+        let ending = self.judge(ending);
+        self.end_exchange();
         self.rest = Bytes::new();
         match std::mem::replace(&mut self.producer, Producer::None) {
             Producer::Inline(body) => fx.dropped = Some(body),
@@ -333,6 +349,7 @@ impl State {
         fx.wakers.extend(self.driver.take());
         self.phase = match ending {
             Ending::Finished(trailers) => Phase::Finished(trailers),
+            Ending::Suspended => Phase::Suspended,
             Ending::Aborted(error) => Phase::Aborted(error.map(Arc::new)),
         };
         if self.lingering.take().is_some() {

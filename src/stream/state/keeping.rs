@@ -24,10 +24,14 @@ impl State {
 
     /// The first event that somebody has still to read, as far as that protects it.
     pub(in crate::stream) fn protected(&self, stream: &Stream) -> u64 {
-        if stream.config.read_on || !matches!(self.phase, Phase::Live) && self.readers.is_empty() {
-            return u64::MAX;
-        }
-        self.readers.foremost().unwrap_or(self.left).next
+        let is_live = matches!(self.phase, Phase::Live);
+        let read = if stream.config.read_on || !is_live && self.readers.is_empty() {
+            u64::MAX
+        } else {
+            self.readers.foremost().unwrap_or(self.left).next
+        };
+        let keeps_last = is_live && stream.config.rules.keeps_last;
+        if keeps_last { read.min(self.log.last()) } else { read }
     }
 
     /// Does what time brings. Returns whether the stream is over and forgotten.
@@ -56,7 +60,7 @@ impl State {
         match self.phase {
             _ if !self.readers.is_empty() => EvictionClass::Read,
             Phase::Finished(_) | Phase::Purged => EvictionClass::Finished,
-            Phase::Aborted(_) => EvictionClass::Aborted,
+            Phase::Aborted(_) | Phase::Suspended => EvictionClass::Aborted,
             Phase::Live => EvictionClass::Unread,
         }
     }

@@ -242,6 +242,7 @@ impl State {
         match &self.phase {
             Phase::Finished(_) if within_frame => fail(ResumeErrorKind::ProducerLost),
             Phase::Finished(trailers) => Step::End(trailers.clone()),
+            Phase::Suspended => fail(ResumeErrorKind::ProducerLost),
             Phase::Aborted(Some(error)) => Step::Fail(ResumeError::inner(Arc::clone(error))),
             Phase::Purged => fail(ResumeErrorKind::Purged),
             Phase::Live | Phase::Aborted(None) => fail(ResumeErrorKind::ProducerLost),
@@ -263,6 +264,15 @@ impl State {
             .iter_mut()
             .for_each(|reader| reader.close = Some(Box::new(Closing { how: how(), after })));
         self.readers.wake_all(&mut fx.wakers);
+    }
+
+    /// Ends all other responses than that of `key`, once what is published now was sent.
+    pub(in crate::stream) fn close_others(&mut self, key: usize, how: Close, fx: &mut Effects) {
+        let after = self.log.last() + 1;
+        for (_, reader) in self.readers.iter_with_keys().filter(|(other, _)| *other != key) {
+            reader.close = Some(Box::new(Closing { how, after }));
+            fx.wakers.extend(reader.waker.take());
+        }
     }
 
     /// Notes that the end is being sent to a client that has all events.

@@ -13,7 +13,7 @@ use crate::stream::readers::{Close, Closing};
 impl State {
     /// Claims the takeover of an aborted stream.
     pub(in crate::stream) fn claim(&mut self, fx: &mut Effects) -> bool {
-        let free = matches!(self.phase, Phase::Aborted(_));
+        let free = matches!(self.phase, Phase::Aborted(_) | Phase::Suspended);
         if free {
             fx.error = std::mem::replace(&mut self.phase, Phase::Live).into_error();
             self.ended_at = None;
@@ -50,6 +50,7 @@ impl State {
 
     /// The claim led to a new inner body, which the caller places or drives in a task.
     pub(in crate::stream) fn adopted(&mut self, fx: &mut Effects) {
+        self.go_on_exchange();
         fx.decided = std::mem::replace(&mut self.producer, Producer::Task).into_decided();
         self.readers.wake_all(&mut fx.wakers);
     }

@@ -1,0 +1,137 @@
+//! Asks a server once more that has not noticed yet that its last stream was let go of.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use http::{Method, Request, Response, StatusCode};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use tokio::time::{Sleep, sleep};
+use tower_service::Service;
+
+use super::body::McpBody;
+use crate::exchange::Replaces;
+
+/// The first wait; each next one is twice as long. In all, about a second and a half.
+const FIRST_WAIT: Duration = Duration::from_millis(25);
+const MOST_WAITS: u32 = 6;
+
+/// What [`McpLayer`](super::McpLayer) puts just around the server: a `GET` that takes the place of a stream which was
+/// let go of, and that the server refuses with `409 Conflict`, is made again, a few times.
+#[derive(Clone, Debug)]
+pub struct Again<S> {
+    inner: S,
+}
+
+impl<S> Again<S> {
+    pub(super) fn new(inner: S) -> Self {
+        Self { inner }
+    }
+
+    pub(super) fn get_ref(&self) -> &S {
+        &self.inner
+    }
+}
+
+impl<S, B, R> Service<Request<McpBody<B>>> for Again<S>
+where
+    S: Service<Request<McpBody<B>>, Response = Response<R>> + Clone,
+    B: Body,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = AgainFuture<S, B, S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<McpBody<B>>) -> Self::Future {
+        let replaces = request.extensions().get::<Replaces>().is_some();
+        let may_repeat = replaces && request.method() == Method::GET;
+        let repeat = (may_repeat && request.body().is_end_stream()).then(|| {
+            let (mut copy, ()) = Request::new(()).into_parts();
+            copy.method = request.method().clone();
+            copy.uri = request.uri().clone();
+            copy.version = request.version();
+            copy.headers = request.headers().clone();
+            copy.extensions = request.extensions().clone();
+            Repeat { request: Request::from_parts(copy, ()), service: self.inner.clone(), waits: 0 }
+        });
+        let step = Step::Call { call: self.inner.call(request) };
+        AgainFuture { repeat, step, body: std::marker::PhantomData }
+    }
+}
+
+/// What it takes to make a request again.
+struct Repeat<S> {
+    request: Request<()>,
+    service: S,
+    waits: u32,
+}
+
+pin_project! {
+    /// Response future of [`Again`].
+    pub struct AgainFuture<S, B, F> {
+        repeat: Option<Repeat<S>>,
+        #[pin]
+        step: Step<F>,
+        body: std::marker::PhantomData<fn(B)>,
+    }
+}
+
+pin_project! {
+    #[project = StepProj]
+    enum Step<F> {
+        Call { #[pin] call: F },
+        Wait { wait: Pin<Box<Sleep>> },
+        Ready,
+    }
+}
+
+impl<S, B, R, E> Future for AgainFuture<S, B, S::Future>
+where
+    S: Service<Request<McpBody<B>>, Response = Response<R>, Error = E>,
+{
+    type Output = Result<Response<R>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            match this.step.as_mut().project() {
+                StepProj::Call { call } => {
+                    let response = ready!(call.poll(cx))?;
+                    match this.repeat.as_mut().filter(|repeat| repeat.is_due(&response)) {
+                        None => return Poll::Ready(Ok(response)),
+                        Some(repeat) => this.step.set(Step::Wait { wait: repeat.wait() }),
+                    }
+                }
+                StepProj::Wait { wait } => {
+                    ready!(wait.as_mut().poll(cx));
+                    this.step.set(Step::Ready);
+                }
+                StepProj::Ready => {
+                    let Some(repeat) = this.repeat.as_mut() else { return Poll::Pending };
+                    ready!(repeat.service.poll_ready(cx))?;
+                    let request = repeat.request.clone().map(|()| McpBody::empty());
+                    let call = repeat.service.call(request);
+                    this.step.set(Step::Call { call });
+                }
+            }
+        }
+    }
+}
+
+impl<S> Repeat<S> {
+    fn is_due<R>(&self, response: &Response<R>) -> bool {
+        response.status() == StatusCode::CONFLICT && self.waits < MOST_WAITS
+    }
+
+    fn wait(&mut self) -> Pin<Box<Sleep>> {
+        let wait = FIRST_WAIT * 2_u32.pow(self.waits);
+        self.waits += 1;
+        Box::pin(sleep(wait))
+    }
+}
