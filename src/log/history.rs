@@ -15,7 +15,7 @@ use crate::sse::Scanner;
 /// The size of a stream's first block; each next one is twice as large, up to [`LARGEST_BLOCK`].
 const FIRST_BLOCK: usize = 256;
 /// Larger frames have a block of their own.
-const LARGEST_BLOCK: usize = 16 * 1024;
+const LARGEST_BLOCK: usize = 8 * 1024;
 /// An open block of this size is sealed for a reader that wants it; a smaller one is copied, so that many small
 /// reads do not leave many small blocks.
 const WORTH_SEALING: usize = 2 * 1024;
