@@ -96,8 +96,8 @@ fn passing() {
     let info = measure(|| {
         read(body.as_mut(), bytes);
     });
-    let blocks = bytes as f64 / 16_384.0;
-    println!("steady state, allocations (target: none but blocks of 16 KiB)");
+    let blocks = bytes as f64 / 8_192.0;
+    println!("steady state, allocations (target: none but blocks of 8 KiB)");
     let each = info.count_total as f64 / events as f64;
     let per_block = info.count_total as f64 / blocks;
     println!("{each:.4} an event, {per_block:.2} a block");

@@ -230,13 +230,42 @@ impl Reader {
 
     #[inline]
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if self.flows() {
+            // Returned just here: a piece that takes a way round is copied at each turn.
+            match driver::poll_inline(&self.stream, self.key, cx) {
+                Some(Poll::Ready(Step::Data(bytes))) => {
+                    self.unwritten = true;
+                    return Poll::Ready(Some(Ok(Frame::data(bytes))));
+                }
+                Some(Poll::Ready(other)) => self.take(other),
+                Some(Poll::Pending) => {
+                    self.unwritten = false;
+                    return Poll::Pending;
+                }
+                None => {}
+            }
+        }
+        self.poll_any(cx)
+    }
+
+    /// Whether there is nothing to do but to send what comes: the normal case, which costs as little as can be.
+    #[inline]
+    fn flows(&self) -> bool {
+        self.begun
+            && self.due.is_none()
+            && matches!(self.last, Last::None)
+            && !self.is_over
+            && self.age.is_none()
+    }
+
+    #[inline(never)]
+    fn poll_any(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         self.seen = true;
         loop {
-            // Looked at first: to take nothing costs, too.
-            if self.due.is_some() {
+            if let Some(due) = self.due.take() {
                 self.begun = true;
                 self.unwritten = true;
-                return Poll::Ready(self.due.take().map(|due| Ok(Frame::data(due))));
+                return Poll::Ready(Some(Ok(Frame::data(due))));
             }
             if self.is_over || !matches!(self.last, Last::None) {
                 if let Last::Error(_, Some(written)) = &mut self.last {
@@ -254,8 +283,7 @@ impl Reader {
             match step {
                 Step::Data(bytes) => {
                     if !self.begun && bytes.starts_with(BYTE_ORDER_MARK) {
-                        self.send_first(encode::COMMENT_LINE);
-                        self.send_first(&bytes);
+                        self.send_after_comment(&bytes);
                         continue;
                     }
                     self.begun = true;
@@ -265,6 +293,12 @@ impl Reader {
                 other => self.take(other),
             }
         }
+    }
+
+    #[cold]
+    fn send_after_comment(&mut self, bytes: &[u8]) {
+        self.send_first(encode::COMMENT_LINE);
+        self.send_first(bytes);
     }
 
     /// Ends with an error, but not right after something that was sent: servers drop what they have not written when a

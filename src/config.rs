@@ -309,6 +309,7 @@ pub(crate) struct Share {
 
 /// All that the layer's methods set.
 #[derive(Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a knob of its own")]
 pub(crate) struct Config {
     pub(crate) rules: Rules,
     pub(crate) limits: Limits,

@@ -3,6 +3,7 @@
 //! Inline is the normal case: one client, no task, no channel, no wake-up between them. A task takes over when the
 //! client leaves, or when a second one comes.
 
+use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -45,7 +46,7 @@ pin_project! {
 
 impl<B> Inner for Erased<B>
 where
-    B: Body + Send,
+    B: Body<Data: 'static> + Send,
     B::Error: Into<BoxError>,
 {
     fn poll_said(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Said> {
@@ -59,13 +60,19 @@ where
                 Some(Ok(frame)) => frame,
             };
             match frame.into_data() {
-                // Without a copy where the data is `Bytes` already.
-                Ok(mut data) => {
-                    return Poll::Ready(Said::Data(data.copy_to_bytes(data.remaining())));
-                }
+                Ok(data) => return Poll::Ready(Said::Data(into_bytes(data))),
                 Err(other) => *this.trailers = other.into_trailers().ok().map(Box::new),
             }
         }
+    }
+}
+
+/// Without a copy where the data is `Bytes` already.
+#[inline]
+fn into_bytes<D: Buf + 'static>(mut data: D) -> Bytes {
+    match (&mut data as &mut dyn Any).downcast_mut::<Bytes>() {
+        Some(bytes) => std::mem::take(bytes),
+        None => data.copy_to_bytes(data.remaining()),
     }
 }
 
@@ -79,21 +86,28 @@ where
 }
 
 /// The next step of a reader, which drives the inner body itself if nobody else does.
-#[inline]
 pub(crate) fn poll_read(stream: &Arc<Stream>, reader: usize, cx: &mut Context<'_>) -> Poll<Step> {
     loop {
-        let body = match stream.lend(reader) {
-            Some(body) => body,
-            None => match stream.turn(reader, cx.waker()) {
-                Turn::Step(step) => return Poll::Ready(step),
-                Turn::Wait => return Poll::Pending,
-                Turn::Drive(body) => body,
-            },
+        let body = match stream.turn(reader, cx.waker()) {
+            Turn::Step(step) => return Poll::Ready(step),
+            Turn::Wait => return Poll::Pending,
+            Turn::Drive(body) => body,
         };
         if let Some(step) = poll_lent(stream, reader, body, cx) {
             return step;
         }
     }
+}
+
+/// The same for a reader that has all there is and drives, with nothing looked at that this does not need. `None`:
+/// [`poll_read`] tells.
+#[inline]
+pub(crate) fn poll_inline(
+    stream: &Arc<Stream>,
+    reader: usize,
+    cx: &mut Context<'_>,
+) -> Option<Poll<Step>> {
+    poll_lent(stream, reader, stream.lend(reader)?, cx)
 }
 
 /// Polls an inner body that was lent to a reader, and gives it back. `None`: the reader is to ask again.

@@ -12,6 +12,7 @@ mod known;
 mod oversize;
 mod plain;
 mod preserved;
+mod spare;
 mod tail;
 
 use bytes::BytesMut;
@@ -185,6 +186,12 @@ impl Log {
     #[inline]
     pub(crate) fn total(&self) -> u64 {
         self.history.total()
+    }
+
+    /// Whether [`heap_bytes`](Self::heap_bytes) may differ from the last call, as far as [`pass`](Self::pass) changes it.
+    #[inline]
+    pub(crate) fn take_resized(&mut self) -> bool {
+        self.history.take_resized()
     }
 
     /// Heap that this log takes.

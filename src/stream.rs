@@ -153,6 +153,7 @@ impl Stream {
     }
 
     /// What a reader is to do. If that is to wait, `waker` is woken when it is worth asking again.
+    #[inline(never)]
     pub(crate) fn turn(self: &Arc<Self>, reader: usize, waker: &Waker) -> Turn {
         self.with(|state, fx| state.turn(reader, self, waker, fx))
     }
@@ -183,38 +184,29 @@ impl Stream {
         data: Bytes,
         reader: usize,
     ) -> Option<Bytes> {
-        let (piece, growth, has_news) = {
-            let mut state = self.lock();
-            if !state.is_alone(reader) {
-                drop(state);
-                self.give_back(body, data);
-                return None;
-            }
-            let piece = state.pass(body, data, reader, self);
-            (piece, state.take_growth(), state.log.has_news())
+        let mut state = self.lock();
+        let Some(piece) = state.pass(&data, reader, self) else {
+            drop(state);
+            self.give_back(body, data);
+            return None;
         };
+        state.end_loan(body);
+        let growth = if state.log.take_resized() { state.take_growth() } else { 0 };
+        drop(state);
         if growth != 0 {
             self.registry.grow(growth, &self.config);
         }
-        if has_news {
-            self.tell_news();
-        }
-        piece
+        Some(piece)
     }
 
-    #[cold]
-    fn tell_news(self: &Arc<Self>) {
-        self.with(|state, fx| fx.observations.extend(state.log.take_news()));
-    }
-
-    #[cold]
+    #[inline(never)]
     fn give_back(self: &Arc<Self>, body: InnerBody, data: Bytes) {
         self.with(|state, fx| state.give_back(body, data, self, fx));
     }
 
     /// A reader that was lent the inner body gives it back, which had nothing. Returns what it gets; if there is
     /// nothing, it waits.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn take_back(
         self: &Arc<Self>,
         body: InnerBody,
@@ -253,6 +245,7 @@ impl Stream {
     }
 
     /// The inner body is over. Called only when all that it said is in the log.
+    #[cold]
     pub(crate) fn end(self: &Arc<Self>, ending: Ending) {
         self.with(|state, fx| state.end(ending, fx));
     }

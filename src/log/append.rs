@@ -32,27 +32,6 @@ impl Log {
         self.publish(self.oversize.is_some());
     }
 
-    /// The same where there is one reader, who follows and has taken all. Returns what that gets next; if that is
-    /// nothing, or waits in the [`tail`](Self::tail), `None`.
-    #[inline]
-    pub(crate) fn append_for_one(
-        &mut self,
-        input: &mut Bytes,
-        rules: &Rules,
-        keys: &Keys,
-        room: &Room,
-        now: fn() -> Instant,
-    ) -> Option<Bytes> {
-        self.take_frames(input, rules, keys, room, now);
-        // Nobody else is to be told.
-        self.retry_is_new = false;
-        if self.oversize.is_some() || !self.tail.is_empty() {
-            self.publish(self.oversize.is_some());
-            return None;
-        }
-        (self.complete > 0).then(|| self.split_piece())
-    }
-
     fn take_frames(
         &mut self,
         input: &mut Bytes,

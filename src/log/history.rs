@@ -15,7 +15,7 @@ use crate::sse::Scanner;
 /// The size of a stream's first block; each next one is twice as large, up to [`LARGEST_BLOCK`].
 const FIRST_BLOCK: usize = 256;
 /// Larger frames have a block of their own.
-const LARGEST_BLOCK: usize = 16 * 1024;
+const LARGEST_BLOCK: usize = 8 * 1024;
 /// An open block of this size is sealed for a reader that wants it; a smaller one is copied, so that many small
 /// reads do not leave many small blocks.
 const WORTH_SEALING: usize = 2 * 1024;
@@ -41,10 +41,19 @@ pub(crate) struct History {
     /// How far the front block was walked to find where its served part begins.
     front: Walk,
     sealed_bytes: usize,
+    /// Whether blocks came or went since the last call of [`History::take_resized`].
+    resized: bool,
     /// Payload of all events ever appended, in bytes.
     total: u64,
+    seldom: Option<Box<Seldom>>,
+}
+
+/// What few histories have.
+#[derive(Debug, Default)]
+struct Seldom {
     holes: VecDeque<Hole>,
     keeps_dropped: bool,
+    /// Blocks that were dropped and not taken yet.
     dropped_blocks: Vec<(u64, Bytes)>,
 }
 
@@ -57,6 +66,12 @@ struct Block {
     /// Payload of all events before the block, in bytes.
     before: u64,
     sealed_at: Instant,
+}
+
+impl Seldom {
+    fn heap_bytes(&self) -> usize {
+        size_of::<Self>() + self.holes.capacity() * size_of::<Hole>()
+    }
 }
 
 impl Block {
@@ -124,10 +139,9 @@ impl History {
             release_at: 0,
             front: Walk::default(),
             sealed_bytes: 0,
+            resized: false,
             total: 0,
-            holes: VecDeque::new(),
-            keeps_dropped: false,
-            dropped_blocks: Vec::new(),
+            seldom: None,
         }
     }
 
@@ -144,7 +158,8 @@ impl History {
 
     /// The first event after which no served one is missing, or `next` if there is none.
     pub(crate) fn complete_from(&self) -> u64 {
-        self.holes.back().map_or(self.floor, |hole| self.floor.max(hole.last + 1))
+        let last = self.seldom.as_ref().and_then(|seldom| seldom.holes.back());
+        last.map_or(self.floor, |hole| self.floor.max(hole.last + 1))
     }
 
     /// Payload of all events ever appended, in bytes.
@@ -153,27 +168,35 @@ impl History {
         self.total
     }
 
+    /// Whether blocks came or went since the last call: adding an event to a block does not change what is held.
+    #[inline]
+    pub(crate) fn take_resized(&mut self) -> bool {
+        std::mem::take(&mut self.resized)
+    }
+
     /// Bytes of heap that the blocks take.
     #[inline]
     pub(crate) fn heap_bytes(&self) -> usize {
+        let seldom = self.seldom.as_ref().map_or(0, |seldom| seldom.heap_bytes());
         self.sealed_bytes
             + self.open.capacity()
             + self.sealed.capacity() * size_of::<Block>()
-            + self.holes.capacity() * size_of::<Hole>()
+            + seldom
     }
 
     /// From now on blocks that are dropped are kept until they are [taken](Self::take_dropped).
     pub(crate) fn keep_dropped(&mut self) {
-        self.keeps_dropped = true;
+        self.seldom.get_or_insert_default().keeps_dropped = true;
     }
 
     pub(crate) fn has_dropped(&self) -> bool {
-        !self.dropped_blocks.is_empty()
+        self.seldom.as_ref().is_some_and(|seldom| !seldom.dropped_blocks.is_empty())
     }
 
     /// The blocks that were dropped since, each with its first offset.
     pub(crate) fn take_dropped(&mut self) -> Vec<(u64, Bytes)> {
-        std::mem::take(&mut self.dropped_blocks)
+        let seldom = self.seldom.as_mut();
+        seldom.map(|seldom| std::mem::take(&mut seldom.dropped_blocks)).unwrap_or_default()
     }
 
     /// Adds one whole frame, and returns it as it lies there. `now` is asked only when a block begins or ends.
@@ -204,7 +227,9 @@ impl History {
     pub(crate) fn skip(&mut self) {
         self.next += 1;
         self.floor = self.next;
-        self.holes.clear();
+        if let Some(seldom) = &mut self.seldom {
+            seldom.holes.clear();
+        }
     }
 
     /// Where none are kept: the event that is appended next is `next` again.
@@ -220,14 +245,16 @@ impl History {
         self.release_at = 0;
         let offset = self.next;
         self.next += 1;
-        match self.holes.back_mut() {
+        let Seldom { holes, .. } = &mut **self.seldom.get_or_insert_default();
+        match holes.back_mut() {
             Some(hole) if hole.last + 1 == offset && hole.reason == reason => hole.last = offset,
-            _ => self.holes.push_back(Hole { first: offset, last: offset, reason }),
+            _ => holes.push_back(Hole { first: offset, last: offset, reason }),
         }
     }
 
     #[cold]
     fn make_room(&mut self, frame: usize, now: impl Fn() -> Instant) {
+        self.resized = true;
         if !self.open.is_empty() {
             self.seal(now());
         }
@@ -307,8 +334,10 @@ impl History {
     pub(crate) fn clear(&mut self, now: Instant) {
         self.seal(now);
         self.raise_floor(self.next, GapReason::Evicted);
-        self.holes.clear();
-        self.dropped_blocks.clear();
+        if let Some(seldom) = &mut self.seldom {
+            seldom.holes.clear();
+            seldom.dropped_blocks.clear();
+        }
     }
 
     #[inline]
@@ -323,6 +352,7 @@ impl History {
     /// Drops what lies whole below the floor.
     #[cold]
     fn release(&mut self) {
+        self.resized = true;
         let floor = self.floor;
         while self.sealed.front().is_some_and(|block| block.end() <= floor) {
             self.drop_front();
@@ -332,15 +362,16 @@ impl History {
             self.open_since = None;
             self.dropped += 1;
             self.front = Walk::default();
-            if self.keeps_dropped {
-                self.dropped_blocks.push((self.open_first, open.into()));
+            self.keep(self.open_first, open.into());
+        }
+        if let Some(Seldom { holes, .. }) = self.seldom.as_deref_mut() {
+            while holes.front().is_some_and(|hole| hole.last < floor) {
+                holes.pop_front();
             }
         }
-        while self.holes.front().is_some_and(|hole| hole.last < floor) {
-            self.holes.pop_front();
-        }
         let block = self.sealed.front().map_or(self.next, Block::end);
-        let hole = self.holes.front().map_or(u64::MAX, |hole| hole.last + 1);
+        let hole = self.seldom.as_ref().and_then(|seldom| seldom.holes.front());
+        let hole = hole.map_or(u64::MAX, |hole| hole.last + 1);
         self.release_at = block.min(hole);
     }
 
@@ -349,9 +380,14 @@ impl History {
             self.sealed_bytes -= block.bytes.len();
             self.dropped += 1;
             self.front = Walk::default();
-            if self.keeps_dropped {
-                self.dropped_blocks.push((block.first, block.bytes));
-            }
+            self.keep(block.first, block.bytes);
+        }
+    }
+
+    /// Keeps a block that was dropped, if somebody wants it.
+    fn keep(&mut self, first: u64, bytes: Bytes) {
+        if let Some(seldom) = self.seldom.as_mut().filter(|seldom| seldom.keeps_dropped) {
+            seldom.dropped_blocks.push((first, bytes));
         }
     }
 
@@ -401,8 +437,9 @@ impl History {
     }
 
     fn hole_at(&self, offset: u64) -> Option<Hole> {
-        let index = self.holes.partition_point(|hole| hole.last < offset);
-        self.holes.get(index).filter(|hole| hole.first <= offset).copied()
+        let Seldom { holes, .. } = self.seldom.as_deref()?;
+        let index = holes.partition_point(|hole| hole.last < offset);
+        holes.get(index).filter(|hole| hole.first <= offset).copied()
     }
 
     fn frames_at(&mut self, cursor: &mut Cursor, now: impl Fn() -> Instant) -> Bytes {

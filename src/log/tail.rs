@@ -75,12 +75,6 @@ impl Tail {
         self.followers > 0
     }
 
-    /// Whether no piece waits for anybody.
-    #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.pieces.is_empty()
-    }
-
     /// Whether the reader's next piece was given up because it did not come for it.
     #[inline]
     pub(crate) fn has_lost(&self, follower: Follower) -> bool {

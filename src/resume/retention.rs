@@ -5,7 +5,7 @@ use std::time::Duration;
 /// How much of each stream's history is kept, for clients that come back.
 ///
 /// What is past any one of the limits is not served any more; a client that comes back for it gets a gap signal.
-/// Memory passes a limit by one block of 16 KiB at most, and `age` by an eighth.
+/// Memory passes a limit by one block of 8 KiB at most, and `age` by an eighth.
 ///
 /// ```
 /// use std::time::Duration;

@@ -95,6 +95,33 @@ impl Scanner {
         }
     }
 
+    /// The kinds of the lines of `input`, if that is just one frame whose lines all end with LF.
+    ///
+    /// It is then as if it had been [scanned](Self::scan), for much less. `None`: scan it, nothing has happened.
+    #[inline]
+    pub fn scan_one(&mut self, input: &[u8]) -> Option<Fields> {
+        let (mut rest, mut fields) = (input, Fields::NONE);
+        if self.carry != Carry::Nothing && !self.starts_without_mark(input) {
+            return None;
+        }
+        while rest != [LF] {
+            let (line, after) = rest.split_at(line_end(rest)?);
+            rest = after.strip_prefix(&[LF])?;
+            if line.is_empty() {
+                return None;
+            }
+            fields |= kind_of(line);
+        }
+        self.carry = Carry::Nothing;
+        Some(fields)
+    }
+
+    /// Whether the stream starts with `input`, and that not with a byte order mark.
+    #[cold]
+    fn starts_without_mark(&self, input: &[u8]) -> bool {
+        self.carry == Carry::Start && self.len == 0 && !input.starts_with(&BOM[..1])
+    }
+
     /// How many raw bytes of the unfinished frame have come so far, its [`lead`](Self::lead)
     /// included.
     #[inline]
@@ -419,6 +446,35 @@ mod tests {
                 assert_eq!(scan(&bytes)[0].fields, fields, "{line}");
             }
         }
+    }
+
+    #[test]
+    fn just_one_frame_with_lf_is_told_without_a_scan() {
+        let told = |input: &str| {
+            let (mut scanner, mut other) = (Scanner::new(), Scanner::new());
+            let told = scanner.scan_one(input.as_bytes());
+            let frame = other.scan(input.as_bytes());
+            assert!(told.is_none() || (scanner.len, scanner.carry) == (other.len, other.carry));
+            assert!(told.is_none_or(|fields| frame.is_some_and(|frame| frame.fields == fields)));
+            assert!(told.is_none() || frame.is_some_and(|frame| frame.end == input.len()));
+            assert!(told.is_some() || scanner.scan(input.as_bytes()) == frame);
+            told
+        };
+        assert_eq!(told("data: a\n\n"), Some(Fields::DATA));
+        assert_eq!(told("event: x\ndata\ndata:\n\n"), Some(Fields::EVENT | Fields::DATA));
+        assert_eq!(told(": c\nid: 1\n\n"), Some(Fields::OTHER | Fields::ID));
+        assert_eq!(told("\n"), Some(Fields::NONE));
+        for other in ["", "data: a", "data: a\n", "\n\n", "data: a\n\ndata: b\n\n", "data: a\n\n\n"]
+        {
+            assert_eq!(told(other), None, "{other:?}");
+        }
+        for other in ["data: a\r\n\r\n", "data: a\n\r\n", "data: a\r\r", "data: a\rdata: b\n\n"] {
+            assert_eq!(told(other), None, "{other:?}");
+        }
+        assert_eq!(told("\u{FEFF}data: a\n\n"), None);
+        let mut within = Scanner::new();
+        assert_eq!(within.scan(b"data: a\n"), None);
+        assert_eq!(within.scan_one(b"data: b\n\n"), None);
     }
 
     #[test]

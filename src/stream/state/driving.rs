@@ -58,8 +58,17 @@ impl State {
         if !stays || !self.has_all(key) || !self.wait_as_before(key, waker) {
             return Some(body);
         }
-        self.producer = Producer::Inline(body);
+        self.end_loan(body);
         None
+    }
+
+    /// The inner body is where its readers drive it again.
+    #[inline]
+    pub(in crate::stream) fn end_loan(&mut self, body: InnerBody) {
+        let loan = std::mem::replace(&mut self.producer, Producer::Inline(body));
+        debug_assert!(matches!(loan, Producer::Lent { .. }));
+        // There is nothing in it to drop, and to find that out for each event costs, too.
+        std::mem::forget(loan);
     }
 
     /// Whether a reader follows, and there is nothing to send it or to tell it.
@@ -84,42 +93,33 @@ impl State {
     }
 
     /// Whether the only reader gives the inner body back, which it was lent while it had all there is, so that all
-    /// that the inner body said now is for this reader alone.
+    /// that the inner body said now is for this reader alone. Without the inner body nothing is published, so that what
+    /// can have come meanwhile is an end of the response.
     #[inline]
-    pub(in crate::stream) fn is_alone(&mut self, key: usize) -> bool {
+    fn is_alone(&mut self, key: usize) -> bool {
         let stays = matches!(self.producer, Producer::Lent { to_task: false, .. });
-        stays && self.readers.len() == 1 && self.has_all(key)
+        let goes_on = |reader: &mut Reader| reader.close.is_none() && reader.follower.is_some();
+        stays && self.readers.len() == 1 && self.readers.get(key).is_some_and(goes_on)
     }
 
-    /// Takes the inner body back from [the only reader](Self::is_alone), with what it said, and hands that what it
-    /// gets of it. If nothing is returned, [`turn`](Self::turn) tells.
+    /// Hands [the only reader](Self::is_alone) what the inner body said, if that is one event without anything special:
+    /// the normal case. In all others nothing has happened, and [`give_back`](Self::give_back) takes it in.
     #[inline]
     pub(in crate::stream) fn pass(
         &mut self,
-        body: InnerBody,
-        mut data: Bytes,
+        data: &[u8],
         key: usize,
         stream: &Stream,
     ) -> Option<Bytes> {
-        self.producer = Producer::Inline(body);
-        let room = Room {
-            protected: self.log.last() + 1,
-            total: self.log.total(),
-            tail_is_behind: false,
-            read_on: stream.config.read_on,
-            at_cap: stream.registry.is_at_cap(&stream.config.limits),
-            keeps_last: stream.config.rules.keeps_last,
-        };
-        let (rules, keys) = (&stream.config.rules, &stream.registry.keys);
-        let piece = self.log.append_for_one(&mut data, rules, keys, &room, Instant::now);
-        if !data.is_empty() {
-            self.rest = data;
+        if !self.is_alone(key) {
+            return None;
         }
-        let piece = piece?;
+        let piece = self.log.pass(data, &stream.config.rules, Instant::now)?;
         let cursor = Cursor::before(self.log.last() + 1, self.log.total());
-        let reader = self.readers.get(key)?;
-        reader.cursor = cursor;
-        reader.begun = true;
+        if let Some(reader) = self.readers.get(key) {
+            reader.cursor = cursor;
+            reader.begun = true;
+        }
         Some(piece)
     }
 
