@@ -432,7 +432,6 @@ async fn a_response_that_outlasts_the_drain_is_cut_off_and_the_proxy_exits_with_
 async fn an_option_that_this_build_cannot_honour_is_an_error() {
     for (option, value, complaint) in [
         ("--store", "sqlite:events.db", "needs the feature `sqlite`"),
-        ("--preset", "mcp", "not available in this build"),
         ("--age", "5 fortnights", "unknown unit `fortnights`"),
         ("--upstream", "127.0.0.1:3000", "expected http://HOST[:PORT]"),
     ] {

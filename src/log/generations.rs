@@ -108,7 +108,9 @@ impl Log {
         self.out_bytes = 0;
         self.complete = 0;
         if let Some(inner) = &mut self.inner {
-            inner.end_producer();
+            // An ID that no event has had is news, also without an event.
+            let seam = self.seam.as_ref();
+            inner.end_producer(seam.is_some_and(|seam| seam.may_resend(inner.current())));
         }
         self.seam = None;
         self.oversize = None;

@@ -60,9 +60,9 @@ impl InnerIds {
         self.resumed_from = None;
     }
 
-    /// The inner body is over, perhaps within what it resent.
-    pub(super) fn end_producer(&mut self) {
-        if let Some(id) = self.resumed_from.take() {
+    /// The inner body is over; `is_resending` tells whether that was within what it resent.
+    pub(super) fn end_producer(&mut self, is_resending: bool) {
+        if let Some(id) = self.resumed_from.take().filter(|_| is_resending) {
             self.current = id;
         }
         self.end_event();

@@ -64,6 +64,11 @@ impl Seam {
         verdict
     }
 
+    /// Whether this is the ID of an event that may still be resent.
+    pub(crate) fn may_resend(&self, id: &[u8]) -> bool {
+        self.skipping.as_ref().is_some_and(|skipping| skipping.window.id(id).is_some())
+    }
+
     /// Whether skipping has ended: every further event is [`Verdict::Send`], and needs no hash.
     pub(crate) fn is_over(&self) -> bool {
         self.skipping.is_none()

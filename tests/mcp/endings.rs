@@ -6,7 +6,7 @@ use http::StatusCode;
 
 use crate::support::client::{End, settle};
 use crate::support::mcp::{
-    Ask, LAST_EVENT_ID, Mcp, PRIMED, UNPRIMED, note, primings, result, text,
+    Ask, LAST_EVENT_ID, Mcp, PRIMED, UNPRIMED, event, note, primings, result, text,
 };
 use crate::{SECOND, all, cut_call, read_messages, read_to_end};
 
@@ -155,19 +155,24 @@ async fn such_a_call_is_one_stream_for_who_is_cut_before_and_after() {
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_closes_many_times_is_asked_as_many_times() {
-    let mut app = Mcp::new();
-    let mut client = app.call(1).await;
-    for round in 0..5_usize {
-        app.body(round).send(format!("id: server-{round}\ndata: \n\n"));
-        app.body(round).end();
-        client.settle().await;
-        assert_eq!(client.end, End::Clean, "{round}");
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        client = app.resume(&client.last_event_id()).await;
-        client.settle().await;
-        let call = app.server.scripted.call(round + 1);
-        assert_eq!(call.last_event_id(), Some(format!("server-{round}")));
+    for notified in [false, true] {
+        let mut app = Mcp::new();
+        let mut client = app.call(1).await;
+        if notified {
+            app.body(0).send(format!("id: server\n{}", event(&note(1))));
+        }
+        for round in 0..5_usize {
+            app.body(round).send(format!("id: server-{round}\ndata: \n\n"));
+            app.body(round).end();
+            client.settle().await;
+            assert_eq!(client.end, End::Clean, "{round}");
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            client = app.resume(&client.last_event_id()).await;
+            client.settle().await;
+            let call = app.server.scripted.call(round + 1);
+            assert_eq!(call.last_event_id(), Some(format!("server-{round}")));
+        }
+        app.say(5, &result(1));
+        assert_eq!(all(&mut client).await, [result(1)]);
     }
-    app.say(5, &result(1));
-    assert_eq!(all(&mut client).await, [result(1)]);
 }
