@@ -300,6 +300,7 @@ pub(crate) struct Share {
 
 /// All that the layer's methods set.
 #[derive(Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "independent choices, not a state")]
 pub(crate) struct Config {
     pub(crate) rules: Rules,
     pub(crate) limits: Limits,
@@ -315,6 +316,8 @@ pub(crate) struct Config {
     pub(crate) connections: Connections,
     /// Whether a `GET` without a position lets go of streams that linger for the same client.
     pub(crate) releases_lingering: bool,
+    /// Whether only a `GET` resumes: what has another method is about something new, whatever position it names.
+    pub(crate) only_gets_resume: bool,
     pub(crate) only: Option<Only>,
     pub(crate) methods: Vec<Method>,
     pub(crate) query: Option<String>,
@@ -357,6 +360,7 @@ impl Default for Config {
             slow_reader: SlowReader::Signal,
             connections: Connections::Many,
             releases_lingering: false,
+            only_gets_resume: false,
             only: None,
             methods: vec![Method::GET],
             query: None,

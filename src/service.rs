@@ -134,7 +134,10 @@ impl<S> SseResume<S> {
         if self.config.only.as_ref().is_some_and(|only| !only(&parts)) {
             return ResponseFuture::pass(self.inner.call(Request::from_parts(parts, body)));
         }
-        let asked = Asked::take(&mut parts, &self.config, &self.shared.registry.keys);
+        let mut asked = Asked::take(&mut parts, &self.config, &self.shared.registry.keys);
+        if self.config.only_gets_resume && parts.method != Method::GET {
+            asked = Asked::NotOurs;
+        }
         match self.course(&mut parts, asked) {
             Course::Reject => ResponseFuture::ready(answer::rejected(&self.config)),
             Course::NoContent => ResponseFuture::ready(answer::no_content()),

@@ -66,6 +66,7 @@ impl SseResumeLayer {
         config.rules.swallows_empty_events = true;
         config.rules.keeps_last = true;
         config.releases_lingering = true;
+        config.only_gets_resume = true;
         config.closing = Closing::Block;
         McpLayer { layer, resumes_newer: false }
     }
