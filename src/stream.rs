@@ -374,6 +374,19 @@ impl Stream {
         Some((failure, position))
     }
 
+    /// The inner service refuses to go on with the exchange. Returns whether its client can be told so by an event.
+    pub(crate) fn take_refusal(&self) -> bool {
+        let resumed = self.end_position().offset;
+        let reason = GapReason::ProducerLost;
+        let gap = Gap { requested: Some(resumed), resumed, missed: None, reason };
+        let exchange = self.origin.exchange.as_ref();
+        let can_tell = exchange.is_some_and(|exchange| exchange.failure(&gap).is_some());
+        if can_tell {
+            self.lock().refuse_exchange();
+        }
+        can_tell
+    }
+
     /// Lets go of the inner body if nobody reads. `None`: there was none to let go of.
     pub(crate) fn release_unread(self: &Arc<Self>) -> Option<Released> {
         self.with(State::release_unread)

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use http::Response;
+use http::{Response, StatusCode};
 use http_body::Body;
 use tokio::sync::oneshot;
 
@@ -46,10 +46,11 @@ where
     let Some(runtime) = resumed.stream().runtime.clone() else {
         return ResponseFuture::boxed(Box::pin(async move {
             match adopt(call, claim, &handle).await {
-                Ok((body, _)) => {
+                Ok(Some((body, _))) => {
                     resumed.stream().place(body);
                     Ok(resumed.response())
                 }
+                Ok(None) => Ok(resumed.response()),
                 Err(other) => pass_on(other),
             }
         }));
@@ -58,9 +59,12 @@ where
     runtime.spawn(async move {
         let stream = Arc::clone(&claim.0);
         match adopt(call, claim, &handle).await {
-            Ok((body, generation)) => {
+            Ok(Some((body, generation))) => {
                 let _ = decided.send(None);
                 driver::drive(stream, body, generation).await;
+            }
+            Ok(None) => {
+                let _ = decided.send(None);
             }
             Err(other) => {
                 let _ = decided.send(Some(other));
@@ -81,12 +85,13 @@ where
 }
 
 /// Calls, and begins the next generation if the answer is an event stream; else gives the answer back.
-/// A handler that opted out gets its answer passed on, too.
+/// A handler that opted out gets its answer passed on, too. `None`: the inner service refuses to go on with an exchange,
+/// which the resumed response tells in its own way.
 async fn adopt<F, B, E>(
     call: F,
     claim: Claim,
     handle: &StreamHandle,
-) -> Result<(driver::InnerBody, u32), Result<Response<B>, E>>
+) -> Result<Option<(driver::InnerBody, u32)>, Result<Response<B>, E>>
 where
     F: Future<Output = Result<Response<B>, E>>,
     B: Body + Send + 'static,
@@ -97,10 +102,25 @@ where
             let body = driver::erase(response.into_body());
             let generation = claim.0.adopt(claim.1);
             handle.bind(&claim.0);
-            Ok((body, generation))
+            Ok(Some((body, generation)))
         }
+        Ok(response) if refuses(response.status()) && claim.0.take_refusal() => Ok(None),
         other => Err(other),
     }
+}
+
+/// Whether this will not be answered otherwise when it is asked again. Other errors of a client are about who asks, how
+/// often, or whether there is anything at all.
+fn refuses(status: StatusCode) -> bool {
+    use StatusCode as Status;
+    let may_change = [
+        Status::UNAUTHORIZED,
+        Status::FORBIDDEN,
+        Status::NOT_FOUND,
+        Status::REQUEST_TIMEOUT,
+        Status::TOO_MANY_REQUESTS,
+    ];
+    status.is_client_error() && !may_change.contains(&status)
 }
 
 fn pass_on<B, E>(other: Result<Response<B>, E>) -> Result<Response<ResumeBody<B>>, E> {

@@ -16,6 +16,8 @@ pub(super) struct Exchanging {
     asked_from: Vec<u8>,
     /// Whether the last inner body brought nothing.
     is_stuck: bool,
+    /// Whether the inner service will not go on.
+    is_refused: bool,
     /// The position under which the client was told that the rest will not come.
     lost_at: Option<Position>,
     /// Dropped once the task that drives the inner body of this generation has let go of it.
@@ -28,6 +30,7 @@ impl Exchanging {
             exchange,
             asked_from: inner_id.to_vec(),
             is_stuck: false,
+            is_refused: false,
             lost_at: None,
             released: None,
         }
@@ -87,10 +90,19 @@ impl State {
         }
     }
 
+    /// The inner service will not go on with what it answered.
+    pub(in crate::stream) fn refuse_exchange(&mut self) {
+        if let Some(exchanging) = &mut self.exchanging {
+            exchanging.is_refused = true;
+        }
+    }
+
     /// Whether the inner service may be asked to go on with what it answered: it must be able to know where it was, and
     /// it must not have been asked in vain.
     pub(super) fn exchange_can_go_on(&self) -> bool {
-        let can = |exchanging: &Exchanging| !exchanging.is_stuck && exchanging.lost_at.is_none();
+        let can = |exchanging: &Exchanging| {
+            !exchanging.is_stuck && !exchanging.is_refused && exchanging.lost_at.is_none()
+        };
         self.exchanging.as_deref().is_some_and(can) && !self.log.inner_id().is_empty()
     }
 
