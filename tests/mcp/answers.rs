@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 use serde_json::{Value, json};
-use tower_sse_resume::{Linger, Retention};
+use tower_sse_resume::{Limits, Linger, Retention};
 
 use crate::support::client::{End, settle};
 use crate::support::mcp::{
@@ -283,4 +283,109 @@ async fn a_connection_of_another_stream_is_left_alone() {
     }
     let ended: Vec<_> = clients.iter().map(|client| client.end != End::Open).collect();
     assert_eq!(ended, [true, false, false, false]);
+}
+
+// What a server does that has lost a call, and calls that are over though their bodies are not
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_breaks_after_the_answer_was_whole() {
+    let mut app = Mcp::new();
+    let mut client = app.call(1).await;
+    app.say(0, &result(1));
+    app.body(0).fail();
+    assert_eq!(all(&mut client).await, [result(1)]);
+    assert_eq!(client.end, End::Clean);
+    let client = app.resume(&client.last_event_id()).await;
+    assert_eq!(client.status, StatusCode::NO_CONTENT);
+}
+
+/// A call whose server gave IDs, and whose body was let go of.
+async fn lost_by_the_server(app: &mut Mcp) -> String {
+    let mut client = app.call(7).await;
+    app.body(0).send(format!("data: {}\nid: server-1\n\n", note(1)));
+    read_messages(&mut client, 1).await;
+    let id = client.last_event_id();
+    drop(client);
+    app.body(0).dropped().await;
+    id
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_asked_to_go_on_and_has_nothing_makes_an_error_and_no_loop() {
+    let mut app = Mcp::new();
+    let mut id = lost_by_the_server(&mut app).await;
+    let mut got = Vec::new();
+    for round in 0..4 {
+        let mut client = app.resume(&id).await;
+        if app.calls() == 2 {
+            // As `rmcp` answers: an event stream that ends at once.
+            app.body(1).end();
+        }
+        got.extend(all(&mut client).await);
+        assert!(!is_empty_end(&client), "{round}: {}", text(&client));
+        if client.status == StatusCode::NO_CONTENT {
+            break;
+        }
+        id = client.last_event_id();
+    }
+    assert_is_error_for(&got, &json!(7));
+    assert_eq!(app.resume(&id).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(app.calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_refuses_to_go_on_makes_an_error() {
+    for refused in [StatusCode::BAD_REQUEST, StatusCode::METHOD_NOT_ALLOWED] {
+        let mut app = Mcp::new();
+        let id = lost_by_the_server(&mut app).await;
+        app.server.scripted.answer_next(crate::support::scripted::status(refused));
+        let mut client = app.resume(&id).await;
+        assert_eq!(client.status, StatusCode::OK, "405 would say that there are no streams");
+        assert_is_error_for(&all(&mut client).await, &json!(7));
+        let client = app.resume(&client.last_event_id()).await;
+        assert_eq!(client.status, StatusCode::NO_CONTENT);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_too_large_to_be_kept_is_an_error() {
+    let mut app = Mcp::with(|layer| layer.limits(Limits::new().frame(64 * 1024)));
+    let id = cut_call(&mut app, &Ask::call(7)).await;
+    let mut large = result(7);
+    large["result"]["content"][0]["text"] = "x".repeat(256 * 1024).into();
+    app.say(0, &large);
+    app.body(0).end();
+    settle().await;
+    let mut client = app.resume(&id).await;
+    assert_is_error_for(&all(&mut client).await, &json!(7));
+    let client = app.resume(&client.last_event_id()).await;
+    assert_eq!(client.status, StatusCode::NO_CONTENT);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_of_nearly_a_megabyte_is_kept() {
+    let mut app = Mcp::new();
+    let id = cut_call(&mut app, &Ask::call(7)).await;
+    let mut large = result(7);
+    large["result"]["content"][0]["text"] = "x".repeat(1_000_000).into();
+    for n in 0..100 {
+        app.say(0, &note(n));
+    }
+    app.say(0, &large);
+    app.body(0).end();
+    settle().await;
+    let mut client = app.resume(&id).await;
+    let got = all(&mut client).await;
+    assert!(got.last() == Some(&large), "{:?}", got.last().map(|last| last["error"].clone()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_post_is_a_call_whatever_event_id_it_has() {
+    let mut app = Mcp::new();
+    let id = cut_call(&mut app, &Ask::call(1)).await;
+    let mut client = app.send(&Ask::call(2).after(&id)).await;
+    assert_eq!(app.calls(), 2, "the server is called");
+    assert!(app.server.seen(1).text.contains("\"id\":2"));
+    app.say(1, &result(2));
+    assert_eq!(all(&mut client).await, [result(2)]);
 }

@@ -4,7 +4,7 @@ use serde_json::Value;
 use tower_sse_resume::{Limits, Retention};
 
 use crate::rmcp_types::{Rmcp, messages as rmcp_messages};
-use crate::support::client::settle;
+use crate::support::client::{End, settle};
 use crate::support::mcp::{Ask, Mcp, call, note, result};
 use crate::{all, cut_call, read_messages, read_until};
 
@@ -106,4 +106,28 @@ async fn a_stalled_client_of_rmcp_does_not_hang_its_session() {
         .await;
         drop(stalled);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stalled_client_that_reads_again_is_told_what_it_missed_and_its_call_is_answered_once() {
+    let mut app = Mcp::with(|layer| layer.retention(Retention::new().events(50)));
+    let mut client = app.call(7).await;
+    client.settle().await;
+    for n in 0..2_000 {
+        app.say(0, &large(n, 200));
+    }
+    app.say(0, &result(7));
+    app.body(0).end();
+    for _ in 0..100 {
+        settle().await;
+    }
+    let mut got = all(&mut client).await;
+    if client.end != End::Clean {
+        client = app.resume(&client.last_event_id()).await;
+        got.extend(all(&mut client).await);
+    }
+    let answers: Vec<_> = got.iter().filter(|message| message["id"] == 7).collect();
+    assert_eq!(answers.len(), 1, "{answers:?}");
+    let was_told = !client.gaps().is_empty() || answers[0].get("error").is_some();
+    assert!(was_told, "{} messages of 2001 and not told", got.len());
 }
