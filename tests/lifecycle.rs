@@ -36,7 +36,7 @@ fn from(client: &TestClient) -> String {
 async fn open(app: &mut App) -> TestClient {
     let mut client = app.get("").await;
     app.body().send("id: a\ndata: 1\n\n");
-    client.read();
+    client.read_events(1).await;
     client
 }
 
