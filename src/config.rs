@@ -253,7 +253,7 @@ pub(crate) struct Rules {
     pub(crate) embeds_inner_ids: bool,
     /// Whether events of empty data and no name are only taken for the ID that they give.
     pub(crate) swallows_empty_events: bool,
-    /// Whether the last event of a live stream is kept whatever the limits are.
+    /// Whether the last event of a live stream is kept whatever the limits on bytes are, and its place, too.
     pub(crate) keeps_last: bool,
 }
 

@@ -246,6 +246,11 @@ impl Log {
         self.digest(rules, keys);
     }
 
+    /// Gives up what waits for readers that lag, which read the history instead; returns whether there was anything.
+    pub(crate) fn drop_tail(&mut self) -> bool {
+        self.tail.give_up()
+    }
+
     /// Gives up the oldest block that nobody has still to read; returns whether there was one.
     pub(crate) fn drop_oldest(
         &mut self,

@@ -133,6 +133,14 @@ impl Tail {
         Some(Taken { bytes, next, total, within_frame })
     }
 
+    /// Gives up all pieces: who waits for one reads the history instead. Returns whether there were any.
+    pub(crate) fn give_up(&mut self) -> bool {
+        let had = !self.pieces.is_empty();
+        while self.pop().is_some() {}
+        self.pieces.shrink_to(1);
+        had
+    }
+
     fn release(&mut self) {
         while self.pieces.front().is_some_and(|piece| piece.waiting == 0) {
             self.pop();
@@ -193,5 +201,19 @@ mod tests {
         assert!(tail.bytes() <= LARGEST_TAIL);
         tail.leave(slow);
         assert_eq!(tail.bytes(), 0);
+    }
+
+    #[test]
+    fn pieces_that_are_given_up_are_lost_for_who_waits_and_for_nobody_else() {
+        let mut tail = Tail::default();
+        let slow = tail.follow();
+        tail.push(piece(10), 2, 0, false);
+        assert!(tail.give_up());
+        assert!(!tail.give_up());
+        let mut quick = tail.follow();
+        assert!(tail.has_lost(slow) && !tail.has_lost(quick));
+        assert_eq!(tail.bytes(), 0);
+        tail.push(piece(10), 3, 0, false);
+        assert_eq!(tail.take(&mut quick).unwrap().next, 3);
     }
 }

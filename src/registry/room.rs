@@ -22,7 +22,13 @@ impl Registry {
             if self.bytes() <= goal {
                 break;
             }
-            if class == EvictionClass::Read {
+            // Where the last event of a live stream is kept, so is its place.
+            let keeps_place = match class {
+                EvictionClass::Read => true,
+                EvictionClass::Unread => config.rules.keeps_last,
+                EvictionClass::Aborted | EvictionClass::Finished => false,
+            };
+            if keeps_place {
                 while self.bytes() > goal && stream.give_up_oldest() {}
             } else {
                 self.remove(&stream);

@@ -266,3 +266,28 @@ async fn the_last_event_of_an_open_call_is_never_evicted() {
     app.body(0).send(event(&result(1)));
     assert_eq!(all(&mut client).await, [large(2), result(1)]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn at_the_bound_of_the_layer_an_open_call_gives_up_events_and_is_not_cancelled() {
+    let mut app = Mcp::with(|layer| layer.limits(Limits::new().bytes(128 * 1024)));
+    let large = |n: u64| {
+        let mut message = note(n);
+        message["params"]["message"] = "x".repeat(8 * 1024).into();
+        message
+    };
+    let mut ids = Vec::new();
+    for call in 0..20_usize {
+        ids.push(cut_call(&mut app, &Ask::call(call)).await);
+        for n in 0..10 {
+            app.say(call, &large(n));
+        }
+        settle().await;
+    }
+    for (call, id) in ids.iter().enumerate() {
+        assert!(!app.body(call).is_dropped(), "call {call} was cancelled");
+        app.say(call, &result(call));
+        let mut client = app.resume(id).await;
+        assert_eq!(client.status, 200, "{call}");
+        assert_eq!(all(&mut client).await.last().unwrap()["id"], call);
+    }
+}

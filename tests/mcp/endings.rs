@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use http::StatusCode;
+use serde_json::json;
 
 use crate::support::client::{End, settle};
 use crate::support::mcp::{
     Ask, LAST_EVENT_ID, Mcp, PRIMED, UNPRIMED, event, note, primings, result, text,
 };
+use crate::support::scripted::event_stream;
 use crate::{SECOND, all, cut_call, read_messages, read_to_end};
 
 // 16
@@ -175,4 +177,49 @@ async fn a_server_that_closes_many_times_is_asked_as_many_times() {
         app.say(5, &result(1));
         assert_eq!(all(&mut client).await, [result(1)]);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_of_the_server_is_an_answer_and_a_request_of_the_server_is_none() {
+    let error = json!({ "jsonrpc": "2.0", "id": 1, "error": { "code": -32602, "message": "no" } });
+    // It counts its own requests, and may come to the same number.
+    let request = json!({ "jsonrpc": "2.0", "id": 1, "method": "roots/list" });
+    let named = json!({ "jsonrpc": "2.0", "method": "a", "params": { "id": 1, "result": {} } });
+    for (message, is_answer) in [(&error, true), (&request, false), (&named, false)] {
+        let mut app = Mcp::new();
+        let mut client = app.call(1).await;
+        app.body(0).send(format!("data: {message}\nid: server-1\n\n"));
+        app.body(0).end();
+        assert_eq!(all(&mut client).await, std::slice::from_ref(message));
+        let mut client = app.resume(&client.last_event_id()).await;
+        client.settle().await;
+        assert_eq!(client.status == StatusCode::NO_CONTENT, is_answer, "{message}");
+        assert_eq!(app.calls() == 1, is_answer, "{message}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_returns_at_once_are_handed_to_the_server_once() {
+    let mut app = Mcp::new();
+    let mut client = app.call(1).await;
+    app.body(0).send("id: server-1\ndata: \n\n");
+    app.body(0).end();
+    client.settle().await;
+    let id = client.last_event_id();
+    let gate = app.server.scripted.hold_next(event_stream());
+    let mut second = app.clone();
+    let back = Ask::get().after(&id);
+    let first = tokio::spawn({
+        let (mut app, back) = (app.clone(), back.clone());
+        async move { app.send(&back).await }
+    });
+    settle().await;
+    let newest = tokio::spawn(async move { second.send(&back).await });
+    settle().await;
+    gate.open();
+    let (mut first, mut newest) = (first.await.unwrap(), newest.await.unwrap());
+    app.say(1, &result(1));
+    assert_eq!(all(&mut newest).await, [result(1)]);
+    first.settle().await;
+    assert_eq!((first.end.clone(), app.calls()), (End::Clean, 2));
 }

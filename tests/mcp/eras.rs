@@ -1,6 +1,7 @@
 //! Which versions of the protocol the layer serves, and what each of them gets. (Requirements 1, 7 and 8.)
 
 use http::StatusCode;
+use tower_sse_resume::SseResumeLayer;
 
 use crate::support::client::settle;
 use crate::support::mcp::{
@@ -57,6 +58,18 @@ async fn since_that_version_the_server_answers_each_get_also_one_with_a_last_eve
         assert_eq!(client.status, StatusCode::METHOD_NOT_ALLOWED);
         assert_eq!(app.calls(), calls + 1);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn since_that_version_who_opts_in_resumes_too() {
+    let mut app = Mcp::behind(SseResumeLayer::mcp().resume_newer(true));
+    let id = cut_call(&mut app, &Ask::call(1).version(REMOVED)).await;
+    settle().await;
+    assert!(!app.body(0).is_dropped());
+    app.say(0, &result(1));
+    let mut client = app.send(&Ask::get().version(REMOVED).after(&id)).await;
+    assert_eq!(all(&mut client).await, [result(1)]);
+    assert_eq!((primings(&client), app.calls()), (0, 1));
 }
 
 #[tokio::test(start_paused = true)]

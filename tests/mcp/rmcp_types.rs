@@ -158,7 +158,8 @@ async fn a_tool_that_finished_while_its_client_was_away_ran_once_and_its_result_
         let got = messages(&client);
         assert_eq!(got.len(), 41 - had, "{got:?}");
         for (at, note) in got[..got.len() - 1].iter().enumerate() {
-            assert_eq!(note["params"]["progress"].as_f64(), Some((had + at) as f64), "{got:?}");
+            let number = u32::try_from(had + at).map(f64::from);
+            assert_eq!(note["params"]["progress"].as_f64(), number.ok(), "{got:?}");
         }
         assert_eq!(got.last().unwrap()["result"]["content"][0]["text"], "a cake");
         assert_eq!(rmcp.kitchen.finished.available_permits(), 0);

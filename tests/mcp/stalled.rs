@@ -82,8 +82,8 @@ async fn stalled_clients_together_stay_within_the_bound_of_the_layer() {
         settle().await;
         peak = peak.max(app.handle.stats().bytes);
     }
-    // Nobody reads: what waits for each client comes on top, and its last block.
-    assert!(peak <= BOUND + clients.len() * (64 + 16 + 1) * 1024, "{peak}");
+    // One block of each stream may be above it, beside what the streams themselves take.
+    assert!(peak <= BOUND + clients.len() * (16 + 1) * 1024, "{peak}");
     drop(clients);
     app.handle.purge_all();
     settle().await;

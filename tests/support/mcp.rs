@@ -13,7 +13,7 @@ use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 use tower::util::BoxCloneSyncService;
 use tower::{Layer, Service, ServiceExt};
-use tower_sse_resume::{LayerHandle, SseResumeLayer, StreamHandle};
+use tower_sse_resume::{LayerHandle, McpLayer, SseResumeLayer, StreamHandle};
 
 use super::client::Client;
 use super::scripted::{Failure, FedBody, Feed, Scripted};
@@ -97,7 +97,10 @@ impl Mcp {
     }
 
     pub fn with(configure: impl FnOnce(SseResumeLayer) -> SseResumeLayer) -> Self {
-        let layer = SseResumeLayer::mcp().configure(configure);
+        Self::behind(SseResumeLayer::mcp().configure(configure))
+    }
+
+    pub fn behind(layer: McpLayer) -> Self {
         let server = McpServer::default();
         let service = layer.layer(server.clone());
         let service =

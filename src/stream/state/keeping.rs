@@ -48,8 +48,12 @@ impl State {
         over && self.readers.is_empty()
     }
 
-    /// Gives up the oldest events that nobody has still to read. Returns whether there were any.
+    /// Gives up what waits for readers that lag, where they do not hold the inner body back, and then the oldest events
+    /// that nobody has still to read. Returns whether there was anything.
     pub(in crate::stream) fn give_up_oldest(&mut self, stream: &Stream) -> bool {
+        if stream.config.read_on && self.log.drop_tail() {
+            return true;
+        }
         let protected = self.protected(stream);
         let (rules, keys) = (&stream.config.rules, &stream.registry.keys);
         self.log.drop_oldest(rules, keys, protected, Instant::now())
