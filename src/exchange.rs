@@ -45,6 +45,24 @@ pub(crate) fn of(extensions: &Extensions) -> Option<Arc<dyn Exchange>> {
     extensions.get::<Known>().map(|known| Arc::clone(&known.0))
 }
 
-/// Marks a request that takes the place of one whose inner body was just let go of: an extension for the inner service.
-#[derive(Clone, Copy)]
-pub(crate) struct Replaces;
+/// Marks a request that takes the place of another one of its client: an extension for the inner service, which may still
+/// see that one.
+#[derive(Clone)]
+pub(crate) struct Replaces(Arc<dyn Fn() + Send + Sync>);
+
+impl Replaces {
+    /// The other one's inner body was just let go of.
+    pub(crate) fn released() -> Self {
+        Self(Arc::new(|| {}))
+    }
+
+    /// The other one may still be read, or its client's leaving was not noticed yet: then `release` lets go of it.
+    pub(crate) fn when_noticed(release: impl Fn() + Send + Sync + 'static) -> Self {
+        Self(Arc::new(release))
+    }
+
+    /// Lets go of the other one's inner body if nobody reads it by now.
+    pub(crate) fn release(&self) {
+        (self.0)();
+    }
+}

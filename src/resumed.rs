@@ -89,7 +89,7 @@ impl Resumed {
         ask::set_inner_id(&mut parts.headers, &self.stream.inner_id_to_go_on(self.position));
         let handle = StreamHandle::new();
         parts.extensions.insert(handle.clone());
-        parts.extensions.insert(Replaces);
+        parts.extensions.insert(Replaces::released());
         handle
     }
 

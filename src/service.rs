@@ -1,6 +1,6 @@
 //! The service: a request in, and it is passed, resumed or wrapped.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 use http::request::Parts;
@@ -252,10 +252,20 @@ impl<S> SseResume<S> {
             return Vec::new();
         }
         let streams = self.shared.registry.bound_to(binding).into_iter();
-        let of_gets = streams.filter(|stream| stream.origin.repeatable);
-        let released: Vec<_> = of_gets.filter_map(|stream| stream.release_unread()).collect();
-        if !released.is_empty() {
-            parts.extensions.insert(Replaces);
+        let is_one = |stream: &Arc<Stream>| stream.origin.repeatable && stream.is_live();
+        let (mut released, mut read) = (Vec::new(), Vec::new());
+        for stream in streams.filter(is_one) {
+            match stream.release_unread() {
+                Some(body) => released.push(body),
+                None => read.push(Arc::downgrade(&stream)),
+            }
+        }
+        if !released.is_empty() || !read.is_empty() {
+            parts.extensions.insert(Replaces::when_noticed(move || {
+                for stream in read.iter().filter_map(Weak::upgrade) {
+                    let _ = stream.release_unread();
+                }
+            }));
         }
         released
     }

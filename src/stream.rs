@@ -26,7 +26,7 @@ use crate::jitter::jitter;
 use crate::observer::Observation;
 use crate::registry::{LingerPermit, Registry};
 use crate::resume::event_id::{IdLine, Token};
-use crate::resume::plan::{Plan, plan};
+use crate::resume::plan::{Plan, StreamState, plan};
 use crate::resume::position::Position;
 use crate::resume::{Gap, GapReason};
 
@@ -378,6 +378,11 @@ impl Stream {
             self.lock().refuse_exchange();
         }
         can_tell
+    }
+
+    /// Whether the inner body is still read.
+    pub(crate) fn is_live(&self) -> bool {
+        self.summary().state == StreamState::Live
     }
 
     /// Lets go of the inner body if nobody reads. `None`: there was none to let go of.

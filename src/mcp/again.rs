@@ -1,4 +1,5 @@
-//! Asks a server once more that has not noticed yet that its last stream was let go of.
+//! Asks a server once more that has not noticed yet that its last stream was let go of, or whose client's leaving was not
+//! noticed here yet.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -18,8 +19,8 @@ use crate::exchange::Replaces;
 const FIRST_WAIT: Duration = Duration::from_millis(25);
 const MOST_WAITS: u32 = 6;
 
-/// What [`McpLayer`](super::McpLayer) puts just around the server: a `GET` that takes the place of a stream which was
-/// let go of, and that the server refuses with `409 Conflict`, is made again, a few times.
+/// What [`McpLayer`](super::McpLayer) puts just around the server: a `GET` that takes the place of a stream, and that the
+/// server refuses with `409 Conflict`, is made again, a few times.
 #[derive(Clone, Debug)]
 pub struct Again<S> {
     inner: S,
@@ -49,16 +50,17 @@ where
     }
 
     fn call(&mut self, request: Request<McpBody<B>>) -> Self::Future {
-        let replaces = request.extensions().get::<Replaces>().is_some();
-        let may_repeat = replaces && request.method() == Method::GET;
-        let repeat = (may_repeat && request.body().is_end_stream()).then(|| {
+        let may_repeat = request.method() == Method::GET && request.body().is_end_stream();
+        let replaces = request.extensions().get::<Replaces>().filter(|_| may_repeat).cloned();
+        let repeat = replaces.map(|replaces| {
             let (mut copy, ()) = Request::new(()).into_parts();
             copy.method = request.method().clone();
             copy.uri = request.uri().clone();
             copy.version = request.version();
             copy.headers = request.headers().clone();
             copy.extensions = request.extensions().clone();
-            Repeat { request: Request::from_parts(copy, ()), service: self.inner.clone(), waits: 0 }
+            let request = Request::from_parts(copy, ());
+            Repeat { request, replaces, service: self.inner.clone(), waits: 0 }
         });
         let step = Step::Call { call: self.inner.call(request) };
         AgainFuture { repeat, step, body: std::marker::PhantomData }
@@ -68,6 +70,7 @@ where
 /// What it takes to make a request again.
 struct Repeat<S> {
     request: Request<()>,
+    replaces: Replaces,
     service: S,
     waits: u32,
 }
@@ -115,6 +118,7 @@ where
                 StepProj::Ready => {
                     let Some(repeat) = this.repeat.as_mut() else { return Poll::Pending };
                     ready!(repeat.service.poll_ready(cx))?;
+                    repeat.replaces.release();
                     let request = repeat.request.clone().map(|()| McpBody::empty());
                     let call = repeat.service.call(request);
                     this.step.set(Step::Call { call });

@@ -94,6 +94,37 @@ async fn a_server_that_still_sees_the_old_stream_is_asked_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_that_is_back_before_it_is_noticed_that_it_left_gets_a_stream_all_the_same() {
+    let mut app = Mcp::new();
+    let old = app.listen().await;
+    for head in [status(StatusCode::CONFLICT), status(StatusCode::CONFLICT), event_stream()] {
+        app.server.scripted.answer_next(head);
+    }
+    let leaving = async {
+        settle().await;
+        drop(old);
+    };
+    let (mut client, ()) = tokio::join!(app.listen(), leaving);
+    assert_eq!((client.status, app.calls()), (StatusCode::OK, 4));
+    assert!(app.server.seen(3).dropped[0], "the old stream was let go of");
+    app.say(3, &note(5));
+    assert_eq!(all(&mut client).await, [note(5)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_for_a_second_standalone_stream_does_not_end_the_first() {
+    let mut app = Mcp::new();
+    let mut first = app.listen().await;
+    for _ in 0..100 {
+        app.server.scripted.answer_next(status(StatusCode::CONFLICT));
+    }
+    let second = app.listen().await;
+    assert_eq!(second.status, StatusCode::CONFLICT);
+    app.say(0, &note(5));
+    assert_eq!(all(&mut first).await, [note(5)]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_server_that_goes_on_refusing_is_not_asked_for_ever() {
     let mut app = Mcp::new();
     cut_call(&mut app, &Ask::get()).await;
