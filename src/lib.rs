@@ -49,6 +49,7 @@
 //! | why a response broke off | [`ResumeError`] |
 //! | an inner service, mostly a proxied one, that breaks off | [`SseReconnectLayer`] |
 //! | the event stream format without the layer | [`sse`] |
+//! | keeping streams beyond one process: the traits, for who writes a store | [`store`] |
 //!
 //! # Features
 //!
@@ -56,6 +57,7 @@
 //! |---|---|---|
 //! | `tracing` | no | `SseResumeLayer::trace`: what happens, as events of the crate `tracing` |
 //! | `metrics` | no | `SseResumeLayer::metrics`: what happens, as counters of the crate `metrics` |
+//! | `store-conformance` | no | `store::conformance`: the tests that a store has to pass |
 //!
 //! # Runtime
 //!
@@ -66,6 +68,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod sse;
+pub mod store;
 
 mod answer;
 mod ask;
