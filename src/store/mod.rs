@@ -40,6 +40,17 @@ mod wakeup;
 #[cfg_attr(docsrs, doc(cfg(feature = "store-conformance")))]
 pub mod conformance;
 
+#[cfg(feature = "sqlite")]
+mod codes;
+#[cfg(feature = "sqlite")]
+mod sql;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+
+#[cfg(feature = "sqlite")]
+#[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
+pub use sqlite::{SqliteOptions, SqliteStore};
+
 pub use any::{AnySessionStore, AnyStore};
 pub use batch::{Append, Content, End, Page, Piece};
 pub use error::{Error, ErrorKind};
