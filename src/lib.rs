@@ -57,6 +57,7 @@
 //! |---|---|---|
 //! | `tracing` | no | `SseResumeLayer::trace`: what happens, as events of the crate `tracing` |
 //! | `metrics` | no | `SseResumeLayer::metrics`: what happens, as counters of the crate `metrics` |
+//! | `postgres` | no | `store::PostgresStore`: a store in a PostgreSQL database, 13 or newer |
 //! | `sqlite` | no | `store::SqliteStore`: a store in a file, for the processes of one host; needs Rust 1.89 |
 //! | `store-conformance` | no | `store::conformance`: the tests that a store has to pass |
 //!

@@ -63,7 +63,7 @@ pub trait Store: Send + Sync {
 
     /// The pieces that hold the events after the offset `after`, in order, from the first one that is still there: as
     /// many as come to at most `bytes` bytes of events, but one at least, if there is any. After 0 means from the
-    /// beginning. Extent and pieces are of one moment, after all that was acknowledged before the call.
+    /// beginning. A page of a thousand pieces or more may end earlier. Extent and pieces are of one moment, after all that was acknowledged before the call.
     ///
     /// # Errors
     /// `NotFound`, `Purged`.
