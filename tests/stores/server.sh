@@ -21,6 +21,12 @@ run_postgres() {
     -c max_connections=500
 }
 
+prepare_redis() { mkdir -p "$folder/data"; }
+run_redis() {
+  exec "$(command -v redis-server || command -v valkey-server)" --bind 127.0.0.1 --port "$port" --dir "$folder/data" \
+    --save '' --appendonly yes --appendfsync always
+}
+
 start() {
   ("run_$kind") </dev/null >>"$folder/log" 2>&1 &
   server=$!
