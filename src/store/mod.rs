@@ -20,6 +20,17 @@
 //! - What is not needed any more goes by what each stream said at its creation ([`Keep`]), with
 //!   [`sweep`](Store::sweep) or earlier.
 //!
+//! # Which store
+//!
+//! | store, feature | for | who waits is woken by | what a crash may take |
+//! |---|---|---|---|
+//! | `SqliteStore`, `sqlite` | the processes of one host | a look each 5 ms | nothing; without `survive_power_loss`, a power failure takes the last writes |
+//! | `PostgresStore`, `postgres` | who has PostgreSQL | `LISTEN` | nothing; with `synchronous_commit = off`, the last fraction of a second |
+//! | `RedisStore`, `redis` | many short appends, with all in memory | a blocking `XREAD` | with `appendfsync always` nothing; with `everysec`, a power failure takes a second; a failover takes what the replica had not got |
+//! | [`MemoryStore`] | tests | at once | all |
+//!
+//! What they do in a second, `cargo bench --bench stores --features postgres,redis,sqlite` measures side by side.
+//!
 //! # Errors and retries
 //!
 //! An [`Error`] of the kind [`Unreachable`](ErrorKind::Unreachable) leaves open whether a write has happened; so does

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::{env, process};
 
 /// A server with data of its own, on a port of its own. It may not be ready yet: who connects tries again.
@@ -35,32 +35,40 @@ impl Server {
             .expect("a shell");
         let input = script.stdin.take();
         let output = BufReader::new(script.stdout.take().expect("piped"));
-        Self { port, control: Mutex::new(Control { script, input, output }) }
+        let mut control = Control { script, input, output };
+        control.expect("started");
+        Self { port, control: Mutex::new(control) }
     }
 
     /// Ends the server by SIGKILL. Its data and its port stay.
     pub fn kill(&self) {
-        self.say("kill", "killed\n");
+        self.say("kill", "killed");
     }
 
     /// Starts it again.
     pub fn restart(&self) {
-        self.say("start", "started\n");
+        self.say("start", "started");
     }
 
     fn say(&self, command: &str, expected: &str) {
         let mut control = self.control.lock().expect("not poisoned");
         let input = control.input.as_mut().expect("it is not dropped");
         writeln!(input, "{command}").expect("the script runs");
+        control.expect(expected);
+    }
+}
+
+impl Control {
+    fn expect(&mut self, expected: &str) {
         let mut answer = String::new();
-        control.output.read_line(&mut answer).expect("an answer");
-        assert_eq!(answer, expected);
+        self.output.read_line(&mut answer).expect("an answer");
+        assert_eq!(answer.trim_end(), expected);
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let control = self.control.get_mut().expect("not poisoned");
+        let control = self.control.get_mut().unwrap_or_else(PoisonError::into_inner);
         drop(control.input.take());
         let _ = control.script.wait();
     }

@@ -1,13 +1,20 @@
 #!/bin/sh
 # server.sh KIND FOLDER PORT: runs a private server of a store on 127.0.0.1, with its data in FOLDER.
 #
-# Reads lines: `kill` ends the server by SIGKILL and says `killed`; `start` starts it again and says `started`. When
-# the input ends, because whoever started this has ended in whatever way, so do the server and the folder.
+# Says `started`, or what is missing. Then it reads lines: `kill` ends the server by SIGKILL and says `killed`; `start`
+# starts it again and says `started`. When the input ends, because whoever started this has ended in whatever way, so
+# do the server and the folder.
 kind=$1 folder=$2 port=$3
+
+missing() {
+  echo "$1 is missing: \`tests/run stores\` installs it" >&3
+  rm -rf "$folder"
+  kill $$
+}
 
 prepare_postgres() {
   bin=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -1)
-  [ -n "$bin" ] || bin=$(dirname "$(command -v postgres)")
+  [ -n "$bin" ] || bin=$(dirname "$(command -v postgres || missing PostgreSQL)")
   as=
   # It refuses to run as root.
   if [ "$(id -u)" = 0 ]; then
@@ -21,14 +28,17 @@ run_postgres() {
     -c max_connections=500
 }
 
-prepare_redis() { mkdir -p "$folder/data"; }
+prepare_redis() {
+  redis=$(command -v redis-server || command -v valkey-server || missing Redis)
+  mkdir -p "$folder/data"
+}
 run_redis() {
-  exec "$(command -v redis-server || command -v valkey-server)" --bind 127.0.0.1 --port "$port" --dir "$folder/data" \
+  exec "$redis" --bind 127.0.0.1 --port "$port" --dir "$folder/data" \
     --save '' --appendonly yes --appendfsync always
 }
 
 start() {
-  ("run_$kind") </dev/null >>"$folder/log" 2>&1 &
+  ("run_$kind") </dev/null >>"$folder/log" 2>&1 3>&- &
   server=$!
 }
 stop() {
@@ -41,9 +51,11 @@ stop() {
   done
 }
 
+exec 3>&1
 mkdir -p "$folder" && chmod 755 "$folder"
 "prepare_$kind" >>"$folder/log" 2>&1
 start
+echo started
 while read -r line; do
   case $line in
     kill) stop; echo killed ;;

@@ -10,7 +10,8 @@ use crate::store::{End, ErrorKind, Keep, NewStream, Purge, State, Store};
 
 /// What stays of a stream after pieces of these events and bytes were appended, and it was swept.
 async fn kept<S: Store>(store: &S, keep: Keep, pieces: &[(u64, &[u8])]) -> Vec<u64> {
-    let mut writer = live_stream_with(store, "stream", new_stream(keep)).await;
+    let name = format!("{} events, {} bytes", keep.events, keep.bytes);
+    let mut writer = live_stream_with(store, &name, new_stream(keep)).await;
     for piece in pieces {
         let entry = writer.entry(&[*piece]);
         append(store, entry).await.expect("appended");
@@ -27,17 +28,19 @@ async fn kept<S: Store>(store: &S, keep: Keep, pieces: &[(u64, &[u8])]) -> Vec<u
 
 /// A piece goes once those after it have so many events.
 pub async fn only_so_many_events_are_kept<S: Store>(open: impl AsyncFn() -> S) {
-    let keep = Keep { events: 5, ..ALL };
+    let store = open().await;
     let pieces: &[(u64, &[u8])] = &[(3, b"a"), (3, b"b"), (2, b"c"), (2, b"d"), (2, b"e")];
-    assert_eq!(kept(&open().await, keep, pieces).await, [7, 9, 11]);
+    assert_eq!(kept(&store, Keep { events: 5, ..ALL }, pieces).await, [7, 9, 11]);
+    assert_eq!(kept(&store, Keep { events: 4, ..ALL }, pieces).await, [9, 11]);
 }
 
 /// A piece goes once those after it have so many bytes.
 pub async fn only_so_many_bytes_are_kept<S: Store>(open: impl AsyncFn() -> S) {
-    let keep = Keep { bytes: 100, ..ALL };
+    let store = open().await;
     let (small, large) = ([b's'; 40], [b'l'; 400]);
     let pieces: &[(u64, &[u8])] = &[(1, &large), (1, &small), (1, &small), (1, &small)];
-    assert_eq!(kept(&open().await, keep, pieces).await, [2, 3, 4]);
+    assert_eq!(kept(&store, Keep { bytes: 100, ..ALL }, pieces).await, [2, 3, 4]);
+    assert_eq!(kept(&store, Keep { bytes: 80, ..ALL }, pieces).await, [3, 4]);
 }
 
 /// Age alone takes all events, and leaves the stream's bounds as long as it is live.
