@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Content, Error, ErrorKind, Key, State};
+use super::{Content, Error, ErrorKind, State};
 use crate::resume::GapReason;
 
 /// The code of a stream that was purged, where [`state_code`] has the others.
@@ -48,10 +48,6 @@ pub(super) fn columns(content: &Content) -> (Option<&'static str>, &[u8]) {
         Content::Events(bytes) => (None, bytes),
         Content::Hole(reason) => (Some(reason.as_str()), &[]),
     }
-}
-
-pub(super) fn stored_key(bytes: impl Into<Bytes>) -> Result<Key, Error> {
-    Key::new(bytes)
 }
 
 /// For clocks and columns of milliseconds.

@@ -4,10 +4,9 @@ use tokio_postgres::error::SqlState;
 
 use crate::store::{Error, ErrorKind};
 
-impl From<tokio_postgres::Error> for Error {
-    fn from(error: tokio_postgres::Error) -> Self {
-        Self::new(kind(&error), error)
-    }
+/// What a caller is told of it.
+pub(super) fn failed(error: tokio_postgres::Error) -> Error {
+    Error::new(kind(&error), error)
 }
 
 fn kind(error: &tokio_postgres::Error) -> ErrorKind {

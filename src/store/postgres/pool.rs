@@ -11,7 +11,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement};
 
 use super::PostgresOptions;
-use super::error::has_collided;
+use super::error::{failed, has_collided};
 use super::schema;
 use super::tls::Connector;
 use crate::store::backoff::Backoff;
@@ -88,7 +88,7 @@ impl Pool {
                 match self.query(&connected, statement, values).await {
                     // It was undone, so it can be repeated.
                     Err(error) if has_collided(&error) => {}
-                    result => return Ok(result?),
+                    result => return result.map_err(failed),
                 }
             }
         };
@@ -105,7 +105,7 @@ impl Pool {
             let mut backoff = Backoff::new();
             loop {
                 let connected = self.connected().await?;
-                match self.query(&connected, statement, values).await.map_err(Error::from) {
+                match self.query(&connected, statement, values).await.map_err(failed) {
                     Err(error) if error.kind() == ErrorKind::Unreachable => backoff.wait().await,
                     result => return result,
                 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tokio_postgres::Row;
 
 use super::pool::Pool;
-use crate::store::codes::{duration, millis, signed, stored_key, unsigned};
+use crate::store::codes::{duration, millis, signed, unsigned};
 use crate::store::{Error, ErrorKind, Key, NewSession, Session};
 
 pub(super) async fn create(
@@ -41,8 +41,8 @@ macro_rules! columns {
 
 fn session(row: &Row) -> Result<Session, Error> {
     Ok(Session {
-        id: stored_key(row.get::<_, Vec<u8>>(0))?,
-        owner: row.get::<_, Option<Vec<u8>>>(1).map(stored_key).transpose()?,
+        id: Key::new(row.get::<_, Vec<u8>>(0))?,
+        owner: row.get::<_, Option<Vec<u8>>>(1).map(Key::new).transpose()?,
         metadata: row.get::<_, Vec<u8>>(2).into(),
         idle: duration(row.get(3)),
         age: duration(row.get(4)),
@@ -157,7 +157,7 @@ pub(super) async fn count(pool: &Pool) -> Result<u64, Error> {
 pub(super) async fn expire(pool: &Pool) -> Result<Vec<Key>, Error> {
     const EXPIRE: &str = "DELETE FROM @sessions WHERE touched + idle <= # RETURNING id";
     let rows = pool.write(EXPIRE, &[]).await?;
-    rows.iter().map(|row| stored_key(row.get::<_, Vec<u8>>(0))).collect()
+    rows.iter().map(|row| Key::new(row.get::<_, Vec<u8>>(0))).collect()
 }
 
 pub(super) async fn delete(pool: &Pool, id: &Key) -> Result<bool, Error> {

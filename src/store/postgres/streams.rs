@@ -9,7 +9,7 @@ use super::listen::channel;
 use super::pool::Pool;
 use crate::resume::GapReason;
 use crate::store::codes::{
-    PURGED, columns, content, gap, millis, signed, state, state_code, stored_key, unsigned,
+    PURGED, columns, content, gap, millis, signed, state, state_code, unsigned,
 };
 use crate::store::{
     Append, Claim, Error, ErrorKind, Extent, Generation, Key, NewStream, Page, Piece, Purge,
@@ -197,7 +197,7 @@ fn extent_of(row: &Row) -> Result<Extent, Error> {
     Ok(Extent {
         state: state(row.get(0))?,
         generation: generation_number(row.get(1)),
-        producer: stored_key(row.get::<_, Vec<u8>>(2))?,
+        producer: Key::new(row.get::<_, Vec<u8>>(2))?,
         lapsed: row.get(4),
         first: unsigned(row.get::<_, Option<i64>>(5).unwrap_or(next)),
         next: unsigned(next),

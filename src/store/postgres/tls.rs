@@ -10,6 +10,7 @@ use tokio_postgres::config::SslMode;
 use tokio_postgres::{Client, Config, Connection, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::error::failed;
 use crate::store::{Error, ErrorKind};
 
 /// What a connection is made with.
@@ -40,7 +41,7 @@ impl Connector {
     }
 
     pub(super) async fn connect(&self) -> Result<(Client, Driver), Error> {
-        Ok(self.config.connect(self.tls.clone()).await?)
+        self.config.connect(self.tls.clone()).await.map_err(failed)
     }
 }
 

@@ -4,10 +4,9 @@ use redis::{ErrorKind as RedisKind, RedisError, ServerErrorKind};
 
 use crate::store::{Error, ErrorKind};
 
-impl From<RedisError> for Error {
-    fn from(error: RedisError) -> Self {
-        Self::new(kind(&error), error)
-    }
+/// What a caller is told of it.
+pub(super) fn failed(error: RedisError) -> Error {
+    Error::new(kind(&error), error)
 }
 
 fn kind(error: &RedisError) -> ErrorKind {

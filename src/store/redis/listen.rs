@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::error::failed;
 use super::reply::Reply;
 use super::server::Server;
 use crate::store::backoff::Backoff;
@@ -61,8 +62,11 @@ async fn listen(client: Client, base: String, wakeups: Arc<Wakeups>, listens: on
 
 /// How often a stream changed, up to now.
 async fn told(connection: &mut MultiplexedConnection, base: &str) -> Result<u64, Error> {
-    let told: Option<u64> =
-        redis::cmd("GET").arg(format!("{base}:told")).query_async(connection).await?;
+    let told: Option<u64> = redis::cmd("GET")
+        .arg(format!("{base}:told"))
+        .query_async(connection)
+        .await
+        .map_err(failed)?;
     Ok(told.unwrap_or(0))
 }
 
@@ -78,7 +82,7 @@ async fn receive(
         let mut read = redis::cmd("XREAD");
         read.arg("COUNT").arg(1000).arg("BLOCK").arg(BLOCK.as_millis() as u64);
         read.arg("STREAMS").arg(&news).arg(format!("{seen}-0"));
-        let reply: Option<StreamReadReply> = read.query_async(connection).await?;
+        let reply: Option<StreamReadReply> = read.query_async(connection).await.map_err(failed)?;
         let changes = reply.into_iter().flat_map(|reply| reply.keys).flat_map(|key| key.ids);
         for change in changes {
             let number = change.id.split('-').next().and_then(|digits| digits.parse().ok());

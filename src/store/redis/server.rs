@@ -7,7 +7,7 @@ use redis::{AsyncConnectionConfig, Client, Script, ScriptInvocation};
 use tokio::time::timeout;
 
 use super::RedisOptions;
-use super::error::has_not_happened;
+use super::error::{failed, has_not_happened};
 use super::reply::Reply;
 use crate::store::backoff::Backoff;
 use crate::store::{Error, ErrorKind};
@@ -47,7 +47,8 @@ impl Server {
             .set_connection_timeout(Some(options.patience))
             .set_response_timeout(Some(options.patience))
             .set_number_of_retries(0);
-        let connection = ConnectionManager::new_lazy_with_config(client.clone(), config)?;
+        let connection =
+            ConnectionManager::new_lazy_with_config(client.clone(), config).map_err(failed)?;
         let base = format!("{{{}}}", options.prefix);
         Ok(Self { client, connection, base, patience: options.patience })
     }
@@ -66,7 +67,7 @@ impl Server {
         timeout: Duration,
     ) -> Result<MultiplexedConnection, Error> {
         let config = AsyncConnectionConfig::new().set_response_timeout(Some(timeout));
-        Ok(client.get_multiplexed_async_connection_with_config(&config).await?)
+        client.get_multiplexed_async_connection_with_config(&config).await.map_err(failed)
     }
 
     pub(super) fn client(&self) -> &Client {
@@ -98,7 +99,7 @@ impl Server {
             loop {
                 match invocation.invoke_async(&mut self.connection.clone()).await {
                     Err(error) if has_not_happened(&error) => backoff.wait().await,
-                    result => return Ok(Reply(result?)),
+                    result => return result.map(Reply).map_err(failed),
                 }
             }
         };
@@ -116,9 +117,9 @@ impl Server {
             let mut backoff = Backoff::new();
             loop {
                 let result = invocation.invoke_async(&mut self.connection.clone()).await;
-                match result.map_err(Error::from) {
+                match result.map_err(failed) {
                     Err(error) if error.kind() == ErrorKind::Unreachable => backoff.wait().await,
-                    result => return Ok(Reply(result?)),
+                    result => return result.map(Reply),
                 }
             }
         };
@@ -152,9 +153,9 @@ impl Server {
             let mut backoff = Backoff::new();
             loop {
                 let result = command.query_async(&mut self.connection.clone()).await;
-                match result.map_err(Error::from) {
+                match result.map_err(failed) {
                     Err(error) if error.kind() == ErrorKind::Unreachable => backoff.wait().await,
-                    result => return Ok(Reply(result?)),
+                    result => return result.map(Reply),
                 }
             }
         };

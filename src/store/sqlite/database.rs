@@ -9,6 +9,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Transaction, Tran
 use tokio::sync::oneshot;
 
 use super::SqliteOptions;
+use super::error::Failure;
 use crate::store::{Error, ErrorKind, sql};
 
 /// How the schema came to be, step by step: its version is how many of them were taken.
@@ -24,7 +25,7 @@ pub(super) struct Database {
 }
 
 impl Database {
-    pub(super) fn open(options: &SqliteOptions) -> Result<Self, Error> {
+    pub(super) fn open(options: &SqliteOptions) -> Result<Self, Failure> {
         let connection = Connection::open(&options.path)?;
         connection.busy_timeout(BUSY)?;
         connection.set_prepared_statement_cache_capacity(64);
@@ -37,19 +38,20 @@ impl Database {
     }
 
     /// SQLite does not wait here for others who do the same.
-    fn use_write_ahead_log(&self) -> Result<(), Error> {
+    fn use_write_ahead_log(&self) -> Result<(), Failure> {
         let mut tries = 0;
         loop {
             let mode =
                 self.connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| {
                     row.get::<_, String>(0)
                 });
-            match mode.map_err(Error::from) {
+            match mode.map_err(Failure::from) {
                 Ok(mode) if mode == "wal" => return Ok(()),
                 Ok(_) => {
-                    return Err(Error::new(ErrorKind::Failed, "SQLite has no WAL for this file"));
+                    let missing = "SQLite has no WAL for this file";
+                    return Err(Error::new(ErrorKind::Failed, missing).into());
                 }
-                Err(error) if error.kind() == ErrorKind::Unreachable && tries < 100 => {
+                Err(error) if error.0.kind() == ErrorKind::Unreachable && tries < 100 => {
                     tries += 1;
                     thread::sleep(Duration::from_millis(20));
                 }
@@ -59,7 +61,7 @@ impl Database {
     }
 
     /// Makes the tables, or brings them to this version. Who comes at the same time waits.
-    fn migrate(&mut self) -> Result<(), Error> {
+    fn migrate(&mut self) -> Result<(), Failure> {
         let prefix = self.prefix.clone();
         let create = "CREATE TABLE IF NOT EXISTS @schema (version INTEGER NOT NULL)";
         let transaction = self.write()?;
@@ -80,22 +82,22 @@ impl Database {
     }
 
     /// All that is done before the commit is done as one, and nobody else writes meanwhile.
-    pub(super) fn write(&mut self) -> Result<Work<'_>, Error> {
+    pub(super) fn write(&mut self) -> Result<Work<'_>, Failure> {
         self.begin(TransactionBehavior::Immediate)
     }
 
     /// All that is read is of one moment.
-    pub(super) fn look(&mut self) -> Result<Work<'_>, Error> {
+    pub(super) fn look(&mut self) -> Result<Work<'_>, Failure> {
         self.begin(TransactionBehavior::Deferred)
     }
 
-    fn begin(&mut self, behaviour: TransactionBehavior) -> Result<Work<'_>, Error> {
+    fn begin(&mut self, behaviour: TransactionBehavior) -> Result<Work<'_>, Failure> {
         let transaction = self.connection.transaction_with_behavior(behaviour)?;
         Ok(Work { transaction, prefix: &self.prefix })
     }
 
     /// Changes whenever another connection has written.
-    pub(super) fn data_version(&self) -> Result<i64, Error> {
+    pub(super) fn data_version(&self) -> Result<i64, Failure> {
         let version =
             self.connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0));
         Ok(version?)
@@ -110,11 +112,11 @@ pub(super) struct Work<'a> {
 
 impl Work<'_> {
     /// A statement, with the prefix in the place of `@`.
-    pub(super) fn statement(&self, statement: &str) -> Result<CachedStatement<'_>, Error> {
+    pub(super) fn statement(&self, statement: &str) -> Result<CachedStatement<'_>, Failure> {
         Ok(self.transaction.prepare_cached(&sql::with_prefix(statement, self.prefix))?)
     }
 
-    pub(super) fn commit(self) -> Result<(), Error> {
+    pub(super) fn commit(self) -> Result<(), Failure> {
         Ok(self.transaction.commit()?)
     }
 }
@@ -128,7 +130,7 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) async fn start(options: &SqliteOptions, threads: usize) -> Result<Self, Error> {
+    pub(super) async fn start(options: &SqliteOptions, threads: usize) -> Result<Self, Failure> {
         let mut started = Vec::new();
         for _ in 0..threads {
             started.push(start_thread(options.clone()).await?);
@@ -139,7 +141,7 @@ impl Worker {
     /// Runs a job on one of the threads, also if the caller does not wait for it.
     pub(super) async fn run<T: Send + 'static>(
         &self,
-        job: impl FnOnce(&mut Database) -> Result<T, Error> + Send + 'static,
+        job: impl FnOnce(&mut Database) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Error> {
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |database| drop(answer.send(job(database))));
@@ -147,11 +149,11 @@ impl Worker {
         // Neither happens while this lives, unless a job has panicked.
         let gone = || Error::new(ErrorKind::Failed, "the thread of the store is gone");
         self.threads[thread].send(job).map_err(|_| gone())?;
-        answered.await.map_err(|_| gone())?
+        Ok(answered.await.map_err(|_| gone())??)
     }
 }
 
-async fn start_thread(options: SqliteOptions) -> Result<mpsc::Sender<Job>, Error> {
+async fn start_thread(options: SqliteOptions) -> Result<mpsc::Sender<Job>, Failure> {
     let (sender, jobs) = mpsc::channel::<Job>();
     let (answer, opened) = oneshot::channel();
     let work = move || {
@@ -171,6 +173,6 @@ async fn start_thread(options: SqliteOptions) -> Result<mpsc::Sender<Job>, Error
     thread.spawn(work).map_err(|error| Error::new(ErrorKind::Failed, error))?;
     opened
         .await
-        .unwrap_or_else(|_| Err(Error::new(ErrorKind::Failed, "the store did not open")))?;
+        .unwrap_or_else(|_| Err(Error::new(ErrorKind::Failed, "the store did not open").into()))?;
     Ok(sender)
 }

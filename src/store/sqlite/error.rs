@@ -4,9 +4,31 @@ use rusqlite::ErrorCode;
 
 use crate::store::{Error, ErrorKind};
 
-impl From<rusqlite::Error> for Error {
+/// Why a job failed, on its way to the caller. The public error does not name the library's.
+#[derive(Debug)]
+pub(super) struct Failure(pub(super) Error);
+
+impl From<rusqlite::Error> for Failure {
     fn from(error: rusqlite::Error) -> Self {
-        Self::new(kind(&error), error)
+        Self(Error::new(kind(&error), error))
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self(error)
+    }
+}
+
+impl From<ErrorKind> for Failure {
+    fn from(kind: ErrorKind) -> Self {
+        Self(kind.into())
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        failure.0
     }
 }
 

@@ -28,6 +28,7 @@ use super::{
     SessionStore, Store, Swept, sql,
 };
 use database::{Database, Worker};
+use error::Failure;
 use watch::Watch;
 
 /// Where a SQLite store is, and how it is used.
@@ -126,14 +127,14 @@ impl SqliteStore {
 
     async fn write<T: Send + 'static>(
         &self,
-        job: impl FnOnce(&mut Database) -> Result<T, Error> + Send + 'static,
+        job: impl FnOnce(&mut Database) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Error> {
         self.0.writer.run(job).await
     }
 
     async fn look<T: Send + 'static>(
         &self,
-        job: impl FnOnce(&mut Database) -> Result<T, Error> + Send + 'static,
+        job: impl FnOnce(&mut Database) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Error> {
         self.0.reader.run(job).await
     }

@@ -4,16 +4,17 @@ use bytes::Bytes;
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::database::{Database, Work};
+use super::error::Failure;
 use super::now;
-use crate::store::codes::{duration, millis, signed, stored_key, unsigned};
-use crate::store::{Error, ErrorKind, Key, NewSession, Session};
+use crate::store::codes::{duration, millis, signed, unsigned};
+use crate::store::{ErrorKind, Key, NewSession, Session};
 
 pub(super) fn create(
     database: &mut Database,
     id: &Key,
     new: &NewSession,
     most: u64,
-) -> Result<(), Error> {
+) -> Result<(), Failure> {
     let work = database.write()?;
     if is_there(&work, id)? {
         return Err(ErrorKind::Refused.into());
@@ -30,22 +31,22 @@ pub(super) fn create(
     work.commit()
 }
 
-fn is_there(work: &Work<'_>, id: &Key) -> Result<bool, Error> {
+fn is_there(work: &Work<'_>, id: &Key) -> Result<bool, Failure> {
     let select = "SELECT 1 FROM @sessions WHERE id = ? AND touched + idle > ?";
     Ok(work.statement(select)?.exists(params![id.as_bytes(), now()])?)
 }
 
-fn must_be_there(work: &Work<'_>, id: &Key) -> Result<(), Error> {
+fn must_be_there(work: &Work<'_>, id: &Key) -> Result<(), Failure> {
     if is_there(work, id)? { Ok(()) } else { Err(ErrorKind::NotFound.into()) }
 }
 
 const COLUMNS: &str = "id, owner, metadata, idle, created, touched";
 
-fn session(row: &Row<'_>, now: i64) -> Result<Session, Error> {
+fn session(row: &Row<'_>, now: i64) -> Result<Session, Failure> {
     let owner: Option<Vec<u8>> = row.get(1)?;
     Ok(Session {
-        id: stored_key(row.get::<_, Vec<u8>>(0)?)?,
-        owner: owner.map(stored_key).transpose()?,
+        id: Key::new(row.get::<_, Vec<u8>>(0)?)?,
+        owner: owner.map(Key::new).transpose()?,
         metadata: row.get::<_, Vec<u8>>(2)?.into(),
         idle: duration(row.get(3)?),
         age: duration(now - row.get::<_, i64>(4)?),
@@ -53,7 +54,7 @@ fn session(row: &Row<'_>, now: i64) -> Result<Session, Error> {
     })
 }
 
-pub(super) fn get(database: &mut Database, id: &Key) -> Result<Session, Error> {
+pub(super) fn get(database: &mut Database, id: &Key) -> Result<Session, Failure> {
     let work = database.look()?;
     let select = format!("SELECT {COLUMNS} FROM @sessions WHERE id = ? AND touched + idle > ?");
     let now = now();
@@ -62,7 +63,7 @@ pub(super) fn get(database: &mut Database, id: &Key) -> Result<Session, Error> {
     session(rows.next()?.ok_or(ErrorKind::NotFound)?, now)
 }
 
-pub(super) fn touch(database: &mut Database, id: &Key) -> Result<(), Error> {
+pub(super) fn touch(database: &mut Database, id: &Key) -> Result<(), Failure> {
     let work = database.write()?;
     let update = "UPDATE @sessions SET touched = ?2 WHERE id = ?1 AND touched + idle > ?2";
     let touched = work.statement(update)?.execute(params![id.as_bytes(), now()])?;
@@ -70,13 +71,17 @@ pub(super) fn touch(database: &mut Database, id: &Key) -> Result<(), Error> {
     if touched == 1 { Ok(()) } else { Err(ErrorKind::NotFound.into()) }
 }
 
-pub(super) fn value(database: &mut Database, id: &Key, name: &Key) -> Result<Option<Bytes>, Error> {
+pub(super) fn value(
+    database: &mut Database,
+    id: &Key,
+    name: &Key,
+) -> Result<Option<Bytes>, Failure> {
     let work = database.look()?;
     must_be_there(&work, id)?;
     value_of(&work, id, name)
 }
 
-fn value_of(work: &Work<'_>, id: &Key, name: &Key) -> Result<Option<Bytes>, Error> {
+fn value_of(work: &Work<'_>, id: &Key, name: &Key) -> Result<Option<Bytes>, Failure> {
     let select = "SELECT value FROM @session_values WHERE session = ? AND name = ?";
     let key = params![id.as_bytes(), name.as_bytes()];
     let value = work.statement(select)?.query_row(key, |row| row.get::<_, Vec<u8>>(0));
@@ -88,14 +93,14 @@ pub(super) fn set(
     id: &Key,
     name: &Key,
     value: Option<Bytes>,
-) -> Result<(), Error> {
+) -> Result<(), Failure> {
     let work = database.write()?;
     must_be_there(&work, id)?;
     set_in(&work, id, name, value)?;
     work.commit()
 }
 
-fn set_in(work: &Work<'_>, id: &Key, name: &Key, value: Option<Bytes>) -> Result<(), Error> {
+fn set_in(work: &Work<'_>, id: &Key, name: &Key, value: Option<Bytes>) -> Result<(), Failure> {
     let (session, name) = (id.as_bytes(), name.as_bytes());
     if let Some(value) = value {
         let upsert =
@@ -114,7 +119,7 @@ pub(super) fn compare_and_set(
     name: &Key,
     expected: Option<&Bytes>,
     value: Option<Bytes>,
-) -> Result<bool, Error> {
+) -> Result<bool, Failure> {
     let work = database.write()?;
     must_be_there(&work, id)?;
     let is_expected = value_of(&work, id, name)?.as_ref() == expected;
@@ -129,7 +134,7 @@ pub(super) fn list(
     database: &mut Database,
     after: Option<&Key>,
     limit: usize,
-) -> Result<Vec<Session>, Error> {
+) -> Result<Vec<Session>, Failure> {
     let work = database.look()?;
     // No name is empty, so all are after an empty one.
     let after = after.map_or(&b""[..], Key::as_bytes);
@@ -143,16 +148,16 @@ pub(super) fn list(
     Ok(page)
 }
 
-pub(super) fn count(database: &mut Database) -> Result<u64, Error> {
+pub(super) fn count(database: &mut Database) -> Result<u64, Failure> {
     count_of(&database.look()?)
 }
 
-fn count_of(work: &Work<'_>) -> Result<u64, Error> {
+fn count_of(work: &Work<'_>) -> Result<u64, Failure> {
     let count = work.statement("SELECT count(*) FROM @sessions")?.query_row([], |row| row.get(0));
     Ok(unsigned(count?))
 }
 
-pub(super) fn expire(database: &mut Database) -> Result<Vec<Key>, Error> {
+pub(super) fn expire(database: &mut Database) -> Result<Vec<Key>, Failure> {
     let work = database.write()?;
     let now = now();
     let values = "DELETE FROM @session_values WHERE session IN \
@@ -164,14 +169,14 @@ pub(super) fn expire(database: &mut Database) -> Result<Vec<Key>, Error> {
         let mut delete = work.statement(delete)?;
         let mut rows = delete.query([now])?;
         while let Some(row) = rows.next()? {
-            expired.push(stored_key(row.get::<_, Vec<u8>>(0)?)?);
+            expired.push(Key::new(row.get::<_, Vec<u8>>(0)?)?);
         }
     }
     work.commit()?;
     Ok(expired)
 }
 
-pub(super) fn delete(database: &mut Database, id: &Key) -> Result<bool, Error> {
+pub(super) fn delete(database: &mut Database, id: &Key) -> Result<bool, Failure> {
     let work = database.write()?;
     let was_there = is_there(&work, id)?;
     remove(&work, id)?;
@@ -179,7 +184,7 @@ pub(super) fn delete(database: &mut Database, id: &Key) -> Result<bool, Error> {
     Ok(was_there)
 }
 
-fn remove(work: &Work<'_>, id: &Key) -> Result<(), Error> {
+fn remove(work: &Work<'_>, id: &Key) -> Result<(), Failure> {
     for delete in
         ["DELETE FROM @session_values WHERE session = ?", "DELETE FROM @sessions WHERE id = ?"]
     {

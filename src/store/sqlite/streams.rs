@@ -5,17 +5,18 @@ use std::time::Duration;
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::database::{Database, Work};
+use super::error::Failure;
 use super::now;
 use crate::resume::GapReason;
 use crate::store::codes::{
-    PURGED, columns, content, gap, millis, signed, state, state_code, stored_key, unsigned,
+    PURGED, columns, content, gap, millis, signed, state, state_code, unsigned,
 };
 use crate::store::{
     Append, Claim, Error, ErrorKind, Extent, Generation, Key, NewStream, Page, Piece, Purge,
     Record, State, Swept,
 };
 
-pub(super) fn create(database: &mut Database, key: &Key, new: &NewStream) -> Result<(), Error> {
+pub(super) fn create(database: &mut Database, key: &Key, new: &NewStream) -> Result<(), Failure> {
     let work = database.write()?;
     let taken = work.statement("SELECT state FROM @streams WHERE key = ?")?;
     if let Some(code) = { taken }.query_row([key.as_bytes()], |row| row.get(0)).optional()? {
@@ -48,7 +49,7 @@ pub(super) fn create(database: &mut Database, key: &Key, new: &NewStream) -> Res
 pub(super) fn append(
     database: &mut Database,
     batch: &[Append],
-) -> Result<Vec<Result<(), Error>>, Error> {
+) -> Result<Vec<Result<(), Error>>, Failure> {
     if batch.is_empty() {
         return Ok(Vec::new());
     }
@@ -71,7 +72,7 @@ fn move_on(
     entry: &Append,
     now: i64,
     change: i64,
-) -> Result<Option<(i64, i64)>, Error> {
+) -> Result<Option<(i64, i64)>, Failure> {
     let update = "UPDATE @streams SET next = ?1, total = total + ?2, state = ?3, progress = coalesce(?4, progress), \
         changed = ?5, change = ?6 \
         WHERE key = ?7 AND state = 0 AND generation = ?8 AND next = ?9 RETURNING id, total - ?2";
@@ -97,7 +98,7 @@ fn write(
     entry: &Append,
     (id, mut total): (i64, i64),
     now: i64,
-) -> Result<(), Error> {
+) -> Result<(), Failure> {
     let insert = "INSERT INTO @pieces (stream, last, first, total, appended, hole, bytes) \
         VALUES (?, ?, ?, ?, ?, ?, ?)";
     for piece in &entry.pieces {
@@ -114,7 +115,7 @@ fn write(
 }
 
 /// Why an entry or a claim did not fit.
-fn why_not(work: &Work<'_>, stream: &Key) -> Result<Error, Error> {
+fn why_not(work: &Work<'_>, stream: &Key) -> Result<Error, Failure> {
     let code = work
         .statement("SELECT state FROM @streams WHERE key = ?")?
         .query_row([stream.as_bytes()], |row| row.get(0));
@@ -131,7 +132,7 @@ struct Stream {
     extent: Extent,
 }
 
-fn stream(work: &Work<'_>, key: &Key) -> Result<Stream, Error> {
+fn stream(work: &Work<'_>, key: &Key) -> Result<Stream, Failure> {
     let select = "SELECT id, state, generation, producer, next, \
         coalesce((SELECT until FROM @leases WHERE instance = producer), 0) <= ?2, \
         (SELECT first FROM @pieces WHERE stream = id ORDER BY last LIMIT 1) \
@@ -142,27 +143,27 @@ fn stream(work: &Work<'_>, key: &Key) -> Result<Stream, Error> {
     Ok(Stream { id: row.get(0)?, extent: extent_of(row)? })
 }
 
-fn extent_of(row: &Row<'_>) -> Result<Extent, Error> {
+fn extent_of(row: &Row<'_>) -> Result<Extent, Failure> {
     let next: i64 = row.get(4)?;
     Ok(Extent {
         state: state(row.get(1)?)?,
         generation: row.get(2)?,
-        producer: stored_key(row.get::<_, Vec<u8>>(3)?)?,
+        producer: Key::new(row.get::<_, Vec<u8>>(3)?)?,
         lapsed: row.get(5)?,
         first: unsigned(row.get::<_, Option<i64>>(6)?.unwrap_or(next)),
         next: unsigned(next),
     })
 }
 
-pub(super) fn extent(database: &mut Database, key: &Key) -> Result<Extent, Error> {
+pub(super) fn extent(database: &mut Database, key: &Key) -> Result<Extent, Failure> {
     Ok(stream(&database.look()?, key)?.extent)
 }
 
-pub(super) fn record(database: &mut Database, key: &Key) -> Result<Record, Error> {
+pub(super) fn record(database: &mut Database, key: &Key) -> Result<Record, Failure> {
     record_of(&database.look()?, key)
 }
 
-fn record_of(work: &Work<'_>, key: &Key) -> Result<Record, Error> {
+fn record_of(work: &Work<'_>, key: &Key) -> Result<Record, Failure> {
     let Stream { id, extent } = stream(work, key)?;
     let blobs = "SELECT origin, progress FROM @streams WHERE id = ?";
     let (origin, progress): (Vec<u8>, Vec<u8>) =
@@ -171,7 +172,7 @@ fn record_of(work: &Work<'_>, key: &Key) -> Result<Record, Error> {
     Ok(Record { extent, origin, progress, generations: generations(work, id)? })
 }
 
-fn generations(work: &Work<'_>, stream: i64) -> Result<Vec<Generation>, Error> {
+fn generations(work: &Work<'_>, stream: i64) -> Result<Vec<Generation>, Failure> {
     let select = "SELECT number, first, gap FROM @generations WHERE stream = ? ORDER BY number";
     let mut select = work.statement(select)?;
     let mut rows = select.query([stream])?;
@@ -188,7 +189,7 @@ pub(super) fn read(
     key: &Key,
     after: u64,
     bytes: usize,
-) -> Result<Page, Error> {
+) -> Result<Page, Failure> {
     let work = database.look()?;
     let Stream { id, extent } = stream(&work, key)?;
     let select =
@@ -208,14 +209,14 @@ pub(super) fn read(
     Ok(Page { extent, pieces })
 }
 
-fn piece(row: &Row<'_>) -> Result<Piece, Error> {
+fn piece(row: &Row<'_>) -> Result<Piece, Failure> {
     let (first, last): (i64, i64) = (row.get(0)?, row.get(1)?);
     let hole: Option<String> = row.get(2)?;
     let content = content(hole.as_deref(), row.get::<_, Vec<u8>>(3)?.into())?;
     Ok(Piece { first: unsigned(first), count: unsigned(last - first + 1), content })
 }
 
-pub(super) fn claim(database: &mut Database, key: &Key, claim: &Claim) -> Result<Record, Error> {
+pub(super) fn claim(database: &mut Database, key: &Key, claim: &Claim) -> Result<Record, Failure> {
     let work = database.write()?;
     let change = next_change(&work)?;
     let update = "UPDATE @streams SET state = 0, generation = generation + 1, producer = ?1, changed = ?2, change = ?3 \
@@ -228,7 +229,7 @@ pub(super) fn claim(database: &mut Database, key: &Key, claim: &Claim) -> Result
             |row| Ok((row.get(0)?, row.get(1)?)),
         )
         .optional()?;
-    let Some((id, next)) = claimed else { return Err(why_not(&work, key)?) };
+    let Some((id, next)) = claimed else { return Err(why_not(&work, key)?.into()) };
     let number = i64::from(claim.after) + 1;
     let gap = claim.gap.map(GapReason::as_str);
     let insert = "INSERT INTO @generations VALUES (?, ?, ?, ?)";
@@ -240,7 +241,11 @@ pub(super) fn claim(database: &mut Database, key: &Key, claim: &Claim) -> Result
     Ok(record)
 }
 
-pub(super) fn renew(database: &mut Database, instance: &Key, lease: Duration) -> Result<(), Error> {
+pub(super) fn renew(
+    database: &mut Database,
+    instance: &Key,
+    lease: Duration,
+) -> Result<(), Failure> {
     let work = database.write()?;
     let upsert =
         "INSERT INTO @leases VALUES (?1, ?2) ON CONFLICT (instance) DO UPDATE SET until = ?2";
@@ -248,7 +253,7 @@ pub(super) fn renew(database: &mut Database, instance: &Key, lease: Duration) ->
     work.commit()
 }
 
-pub(super) fn sweep(database: &mut Database) -> Result<Swept, Error> {
+pub(super) fn sweep(database: &mut Database) -> Result<Swept, Failure> {
     let work = database.write()?;
     let now = now();
     // A stream that is live is held by its producer's lease.
@@ -274,7 +279,7 @@ pub(super) fn sweep(database: &mut Database) -> Result<Swept, Error> {
     Ok(Swept { pieces: pieces as u64, streams: streams as u64 })
 }
 
-pub(super) fn purge(database: &mut Database, what: &Purge) -> Result<u64, Error> {
+pub(super) fn purge(database: &mut Database, what: &Purge) -> Result<u64, Failure> {
     let (which, name) = match what {
         Purge::Stream(stream) => ("key = ?1", Some(stream)),
         Purge::Session(session) => ("session = ?1", Some(session)),
@@ -298,7 +303,7 @@ pub(super) fn purge(database: &mut Database, what: &Purge) -> Result<u64, Error>
     Ok(purged as u64)
 }
 
-fn next_change(work: &Work<'_>) -> Result<i64, Error> {
+fn next_change(work: &Work<'_>) -> Result<i64, Failure> {
     let raise = "UPDATE @changes SET number = number + 1 RETURNING number";
     Ok(work.statement(raise)?.query_row([], |row| row.get(0))?)
 }
@@ -317,7 +322,7 @@ pub(super) struct News {
     pub(super) changed: Option<Vec<Key>>,
 }
 
-pub(super) fn news(database: &mut Database, seen: Option<Seen>) -> Result<News, Error> {
+pub(super) fn news(database: &mut Database, seen: Option<Seen>) -> Result<News, Failure> {
     let work = database.look()?;
     let (number, removals) = work
         .statement("SELECT number, removals FROM @changes")?
@@ -330,7 +335,7 @@ pub(super) fn news(database: &mut Database, seen: Option<Seen>) -> Result<News, 
     let mut rows = select.query([seen.number])?;
     let mut changed = Vec::new();
     while let Some(row) = rows.next()? {
-        changed.push(stored_key(row.get::<_, Vec<u8>>(0)?)?);
+        changed.push(Key::new(row.get::<_, Vec<u8>>(0)?)?);
     }
     Ok(News { seen: now, changed: Some(changed) })
 }

@@ -48,7 +48,9 @@ impl Watch {
         let thread = thread::Builder::new().name("sse-resume-sqlite".into());
         thread.spawn(work).map_err(|error| Error::new(ErrorKind::Failed, error))?;
         let opened = opened.await;
-        opened.unwrap_or_else(|_| Err(Error::new(ErrorKind::Failed, "the store did not open")))?;
+        opened.unwrap_or_else(|_| {
+            Err(Error::new(ErrorKind::Failed, "the store did not open").into())
+        })?;
         Ok(Self(demand))
     }
 
