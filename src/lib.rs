@@ -50,6 +50,7 @@
 //! | an inner service, mostly a proxied one, that breaks off | [`SseReconnectLayer`] |
 //! | a server of the Model Context Protocol | `SseResumeLayer::mcp`, with the feature `mcp` |
 //! | the event stream format without the layer | [`sse`] |
+//! | keeping streams beyond one process: the traits, for who writes a store | [`store`] |
 //!
 //! # Features
 //!
@@ -58,6 +59,10 @@
 //! | `mcp` | no | `SseResumeLayer::mcp`: a preset for servers of the Model Context Protocol, streamable HTTP |
 //! | `tracing` | no | `SseResumeLayer::trace`: what happens, as events of the crate `tracing` |
 //! | `metrics` | no | `SseResumeLayer::metrics`: what happens, as counters of the crate `metrics` |
+//! | `postgres` | no | `store::PostgresStore`: a store in a PostgreSQL database, 13 or newer |
+//! | `redis` | no | `store::RedisStore`: a store in Redis, 7.0 or newer, or Valkey |
+//! | `sqlite` | no | `store::SqliteStore`: a store in a file, for the processes of one host; needs Rust 1.89 |
+//! | `store-conformance` | no | `store::conformance`: the tests that a store has to pass |
 //!
 //! # Runtime
 //!
@@ -68,6 +73,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod sse;
+pub mod store;
 
 mod answer;
 mod ask;

@@ -38,6 +38,23 @@ impl GapReason {
             Self::Diverged => "diverged",
         }
     }
+
+    /// All reasons that there are.
+    const ALL: [Self; 8] = [
+        Self::Evicted,
+        Self::Expired,
+        Self::Oversize,
+        Self::NotStored,
+        Self::Unknown,
+        Self::ProducerLost,
+        Self::TooSlow,
+        Self::Diverged,
+    ];
+
+    /// The reason that has this word, if one has.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == word)
+    }
 }
 
 impl fmt::Display for GapReason {
@@ -107,5 +124,13 @@ mod tests {
         assert_eq!(GapReason::NotStored.to_string(), "not-stored");
         assert_eq!(GapReason::ProducerLost.as_str(), "producer-lost");
         assert_eq!(GapReason::TooSlow.as_str(), "too-slow");
+    }
+
+    #[test]
+    fn a_reason_is_found_by_its_word() {
+        for reason in GapReason::ALL {
+            assert_eq!(GapReason::from_word(reason.as_str()), Some(reason));
+        }
+        assert_eq!(GapReason::from_word("lost"), None);
     }
 }

@@ -1,11 +1,18 @@
-"""cargo metadata | python3 rust_version.py: no normal dependency asks for a newer Rust than this package does."""
+"""cargo metadata | python3 rust_version.py [FEATURE]: no normal dependency asks for a newer Rust than is promised.
+
+That is the package's `rust-version`, or what `package.metadata.rust-version` says for this feature.
+"""
 
 import json
 import sys
 
 
 def version(package):
-    return tuple(int(n) for n in (package["rust_version"] or "0").split("."))
+    return numbers(package["rust_version"] or "0")
+
+
+def numbers(text):
+    return tuple(int(n) for n in (text + ".0.0").split(".")[:3])
 
 
 metadata = json.load(sys.stdin)
@@ -21,11 +28,14 @@ while todo:
             needed.add(dependency["pkg"])
             todo.append(dependency["pkg"])
 
-ours = version(packages[root])
+exceptions = (packages[root]["metadata"] or {}).get("rust-version", {})
+promised = exceptions.get(sys.argv[1]) if len(sys.argv) > 1 else None
+promised = promised or packages[root]["rust_version"]
+ours = numbers(promised)
 newer = [packages[id] for id in needed if version(packages[id]) > ours]
 for p in newer:
     print(f"{p['name']} {p['version']} needs Rust {p['rust_version']}")
 highest = max((packages[id] for id in needed), key=version)
-print(f"ours is {packages[root]['rust_version']}; of {len(needed)} normal dependencies {len(newer)} need more;", end=" ")
+print(f"{' '.join(sys.argv[1:])} promises {promised}; of {len(needed)} normal dependencies {len(newer)} need more;", end=" ")
 print(f"the highest is {highest['rust_version']} ({highest['name']})")
 sys.exit(bool(newer))

@@ -1,0 +1,124 @@
+//! Wakes who waits, by the server's notifications, on a connection of its own.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_postgres::AsyncMessage;
+
+use super::PostgresOptions;
+use super::tls::{Connector, Driver};
+use crate::store::backoff::Backoff;
+use crate::store::wakeup::Wakeups;
+use crate::store::{Error, ErrorKind, Key};
+
+/// A task that listens as long as this lives.
+pub(super) struct Listener(JoinHandle<()>);
+
+impl Listener {
+    /// Returns when it listens.
+    pub(super) async fn start(
+        options: &PostgresOptions,
+        wakeups: Arc<Wakeups>,
+    ) -> Result<Self, Error> {
+        let connector = Connector::new(&options.url, options.patience)?;
+        let channel = channel(&options.prefix);
+        let (listens, listening) = oneshot::channel();
+        let listener = Self(tokio::spawn(listen(connector, channel, wakeups, listens)));
+        let late = |late| Error::new(ErrorKind::Unreachable, late);
+        let listening = timeout(options.patience, listening).await.map_err(late)?;
+        listening.map_err(|gone| Error::new(ErrorKind::Failed, gone))?;
+        Ok(listener)
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// The channel of the tables with this prefix.
+pub(super) fn channel(prefix: &str) -> String {
+    format!("{prefix}news")
+}
+
+/// Listens, and connects again whenever the connection is lost.
+async fn listen(
+    connector: Connector,
+    channel: String,
+    wakeups: Arc<Wakeups>,
+    listens: oneshot::Sender<()>,
+) {
+    let (mut listens, mut backoff) = (Some(listens), Backoff::new());
+    loop {
+        if let Ok((client, driver)) = connector.connect().await {
+            let command = format!("LISTEN {channel}");
+            let begin = async {
+                let begun = timeout(Duration::from_secs(10), client.batch_execute(&command)).await;
+                if begun.is_ok_and(|result| result.is_ok()) {
+                    backoff = Backoff::new();
+                    // What was written while nobody listened may be news.
+                    wakeups.wake_all();
+                    listens.take().map(|listens| listens.send(()));
+                    std::future::pending::<()>().await;
+                }
+            };
+            receive(driver, begin, &wakeups).await;
+        }
+        backoff.wait().await;
+    }
+}
+
+/// Drives the connection until it is lost, or `begin` ends, which it does only if it fails. Awaiting the connection as
+/// a future would drop the notifications.
+async fn receive(mut driver: Driver, begin: impl Future<Output = ()>, wakeups: &Wakeups) {
+    let mut begin = pin!(begin);
+    std::future::poll_fn(|cx| {
+        loop {
+            if begin.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            match driver.poll_message(cx) {
+                Poll::Ready(Some(Ok(message))) => tell(&message, wakeups),
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    })
+    .await;
+}
+
+fn tell(message: &AsyncMessage, wakeups: &Wakeups) {
+    if let AsyncMessage::Notification(notification) = message {
+        match stream(notification.payload()) {
+            Some(stream) => wakeups.wake(&stream),
+            None => wakeups.wake_all(),
+        }
+    }
+}
+
+/// The stream that a notification names, in hexadecimal digits. None: all.
+fn stream(payload: &str) -> Option<Key> {
+    let digit = |index: usize| payload.get(index..index + 2);
+    let bytes =
+        (0..payload.len()).step_by(2).map(|index| u8::from_str_radix(digit(index)?, 16).ok());
+    Key::new(bytes.collect::<Option<Vec<u8>>>()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_notification_names_a_stream_or_all() {
+        assert_eq!(stream("00ff61"), Some(Key::new(&b"\x00\xffa"[..]).unwrap()));
+        for all in ["", "0", "zz", "ä"] {
+            assert_eq!(stream(all), None, "{all}");
+        }
+    }
+}

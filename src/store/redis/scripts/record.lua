@@ -1,0 +1,4 @@
+-- ARGV: stream
+local why = why_not(ARGV[1])
+if why then return {why} end
+return record(ARGV[1])

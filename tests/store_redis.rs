@@ -1,0 +1,112 @@
+//! The store in Redis does what a store promises, against a private server.
+
+#![allow(unreachable_pub)]
+
+#[path = "stores/restarts.rs"]
+mod restarts;
+#[path = "stores/server.rs"]
+mod server;
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use server::Server;
+use tower_sse_resume::store::{
+    ErrorKind, Keep, Key, NewStream, Purge, RedisOptions, RedisStore, Store,
+};
+
+/// The server that most tests share, each with keys of its own.
+fn server() -> &'static Server {
+    static SERVER: OnceLock<Server> = OnceLock::new();
+    SERVER.get_or_init(|| Server::start("redis"))
+}
+
+fn url(server: &Server) -> String {
+    format!("redis://127.0.0.1:{}/", server.port)
+}
+
+fn options(server: &Server) -> RedisOptions {
+    RedisOptions::new(url(server)).patience(Duration::from_secs(30))
+}
+
+fn prefix() -> String {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    format!("test {}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+fn fresh() -> impl AsyncFn() -> RedisStore {
+    let options = options(server()).key_prefix(prefix());
+    async move || options.clone().connect().await.expect("it connects")
+}
+
+tower_sse_resume::store_conformance!(redis_server, fresh());
+tower_sse_resume::session_store_conformance!(redis_sessions, fresh());
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_killed_under_load_and_comes_back_loses_nothing() {
+    let server = Server::start("redis");
+    let options = options(&server);
+    let open = async || options.clone().connect().await.expect("it connects");
+    Box::pin(restarts::survives_restarts(&server, open)).await;
+}
+
+async fn plain_connection() -> redis::aio::MultiplexedConnection {
+    let client = redis::Client::open(url(server())).unwrap();
+    client.get_multiplexed_async_connection().await.unwrap()
+}
+
+#[tokio::test]
+async fn keys_of_a_newer_schema_are_refused() {
+    let (options, prefix) = (options(server()), prefix());
+    let connect = async || options.clone().key_prefix(&prefix).connect().await;
+    drop(connect().await.unwrap());
+    let key = format!("{{{prefix}}}:schema");
+    let mut connection = plain_connection().await;
+    redis::cmd("SET").arg(key).arg(2).exec_async(&mut connection).await.unwrap();
+    assert_eq!(connect().await.unwrap_err().kind(), ErrorKind::IncompatibleSchema);
+}
+
+#[tokio::test]
+async fn all_keys_are_in_one_slot_and_those_of_streams_go_by_themselves() {
+    let (store, prefix) = {
+        let prefix = prefix();
+        (options(server()).key_prefix(&prefix).connect().await.unwrap(), prefix)
+    };
+    let keep = Keep { events: 10, bytes: 10, age: Duration::from_secs(60) };
+    let key = |name: &str| Key::new(name.to_owned()).unwrap();
+    let (session, owner) = (Some(key("s")), Some(key("o")));
+    let new = NewStream { producer: key("p"), session, owner, origin: Bytes::new(), keep };
+    store.create(&key("one"), &new).await.unwrap();
+    store.create(&key("{other}"), &new).await.unwrap();
+    store.purge(&Purge::Stream(key("one"))).await.unwrap();
+    let mut connection = plain_connection().await;
+    let keys: Vec<String> = redis::cmd("KEYS").arg("*").query_async(&mut connection).await.unwrap();
+    let own: Vec<_> = keys.iter().filter(|key| key.contains(&prefix)).collect();
+    assert!(own.len() > 5, "{own:?}");
+    for key in own {
+        assert!(key.starts_with(&format!("{{{prefix}}}:")), "{key}");
+        let left: i64 = redis::cmd("PTTL").arg(key).query_async(&mut connection).await.unwrap();
+        let is_of_a_stream = [":s:", ":e:", ":g:"].iter().any(|kind| key.contains(kind));
+        assert_eq!(left > 60_000, is_of_a_stream, "{key} has {left} ms");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_unreachable_after_the_patience_and_no_password_is_shown() {
+    // A port that is taken, and where nobody speaks.
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = nobody.local_addr().unwrap().port();
+    let url = format!("redis://ada:s3cret@127.0.0.1:{port}/");
+    let options = RedisOptions::new(&url).patience(Duration::from_millis(200));
+    let shown = format!("{options:?}");
+    let error = options.connect().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unreachable);
+    let malformed = RedisOptions::new(url.replace("redis:", "s3cret:"));
+    let malformed = malformed.connect().await.unwrap_err();
+    assert_eq!(malformed.kind(), ErrorKind::InvalidData);
+    for text in [shown, format!("{error:?}"), format!("{malformed:?}")] {
+        assert!(!text.contains("s3cret"), "{text}");
+    }
+}

@@ -1,0 +1,66 @@
+#!/bin/sh
+# server.sh KIND FOLDER PORT: runs a private server of a store on 127.0.0.1, with its data in FOLDER.
+#
+# Says `started`, or what is missing. Then it reads lines: `kill` ends the server by SIGKILL and says `killed`; `start`
+# starts it again and says `started`. When the input ends, because whoever started this has ended in whatever way, so
+# do the server and the folder.
+kind=$1 folder=$2 port=$3
+
+missing() {
+  echo "$1 is missing: \`tests/run stores\` installs it" >&3
+  rm -rf "$folder"
+  kill $$
+}
+
+prepare_postgres() {
+  bin=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -1)
+  [ -n "$bin" ] || bin=$(dirname "$(command -v postgres || missing PostgreSQL)")
+  as=
+  # It refuses to run as root.
+  if [ "$(id -u)" = 0 ]; then
+    as='setpriv --reuid=postgres --regid=postgres --init-groups'
+    chown postgres "$folder"
+  fi
+  cd / && $as "$bin/initdb" -D "$folder/data" -U postgres -A trust -E UTF8 --locale=C --no-sync
+}
+run_postgres() {
+  cd / && exec $as "$bin/postgres" -D "$folder/data" -p "$port" -k "$folder" -c listen_addresses=127.0.0.1 \
+    -c max_connections=500
+}
+
+prepare_redis() {
+  redis=$(command -v redis-server || command -v valkey-server || missing Redis)
+  mkdir -p "$folder/data"
+}
+run_redis() {
+  exec "$redis" --bind 127.0.0.1 --port "$port" --dir "$folder/data" \
+    --save '' --appendonly yes --appendfsync always
+}
+
+start() {
+  ("run_$kind") </dev/null >>"$folder/log" 2>&1 3>&- &
+  server=$!
+}
+stop() {
+  # PostgreSQL does not start again while a process of the one before is there.
+  children=$(cat "/proc/$server/task/$server/children" 2>/dev/null)
+  kill -9 "$server" $children 2>/dev/null
+  wait "$server" 2>/dev/null
+  for child in $children; do
+    while grep -qs '^State:[[:space:]]*[^ZX]' "/proc/$child/status"; do sleep 0.01; done
+  done
+}
+
+exec 3>&1
+mkdir -p "$folder" && chmod 755 "$folder"
+"prepare_$kind" >>"$folder/log" 2>&1
+start
+echo started
+while read -r line; do
+  case $line in
+    kill) stop; echo killed ;;
+    start) start; echo started ;;
+  esac
+done
+stop
+rm -rf "$folder"
