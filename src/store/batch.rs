@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn pieces_are_in_a_row() {
         let right = append(vec![Piece::events(3, 2, "ab"), Piece::hole(5, 1, GapReason::Oversize)]);
-        assert!(Append::check(&[right.clone()]).is_ok());
+        assert!(Append::check(std::slice::from_ref(&right)).is_ok());
         assert_eq!((right.next(), right.bytes()), (6, 2));
         for wrong in [
             vec![Piece::events(4, 1, "a")],
