@@ -1,9 +1,9 @@
 //! Real clients, whose connections are cut, get every event once and in order from real servers through the
 //! proxy; without it the same clients do not.
 //!
-//! Server (`tests/servers`) ← proxy (`examples/proxy`) ← cutter (`tests/support/cutter.rs`) ← client
-//! (`tests/clients`). That takes Node, Python and Chromium with some packages: `tests/run` brings them and runs
-//! these tests; a plain `cargo test` reports them as ignored.
+//! Server (`tests/servers`) ← proxy (`examples/proxy`) ← for HTTP/2: TLS (`tests/support/tls.rs`) ← cutter
+//! (`tests/support/cutter.rs`) ← client (`tests/clients`). That takes Node, Python, Chromium, curl and openssl, with
+//! some packages: `tests/run` brings them and runs these tests; a plain `cargo test` reports them as ignored.
 
 mod support;
 
@@ -17,73 +17,117 @@ use std::time::Duration;
 use serde_json::Value;
 use support::cutter::{Cut, Cutter, How};
 use support::process::{Process, Server};
+use support::tls::TlsTerminator;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::time::timeout;
 
+use Protocol::{Http1, Http2, Http2WithoutTls};
+
 macro_rules! each_event_once {
-    ($($test:ident: $client:expr, $server:expr;)*) => { $(
+    ($($test:ident: $client:expr, $protocol:expr, $server:expr;)*) => { $(
         #[tokio::test]
         #[ignore = "needs Node, Python and Chromium: run tests/run"]
         async fn $test() {
-            each_event_once($client, $server).await;
+            each_event_once($client, $protocol, $server).await;
         }
     )* };
 }
 
 each_event_once! {
-    a_browser_gets_each_event_once_from_node: BROWSER, NODE;
-    a_browser_gets_each_event_once_from_python: BROWSER, PYTHON;
-    eventsource_gets_each_event_once_from_node: EVENTSOURCE, NODE;
-    eventsource_gets_each_event_once_from_python: EVENTSOURCE, PYTHON;
-    fetch_event_source_gets_each_event_once_from_node: FETCH_EVENT_SOURCE, NODE;
-    fetch_event_source_gets_each_event_once_from_python: FETCH_EVENT_SOURCE, PYTHON;
-    httpx_sse_gets_each_event_once_from_node: HTTPX_SSE, NODE;
-    httpx_sse_gets_each_event_once_from_python: HTTPX_SSE, PYTHON;
-    curl_gets_each_event_once_from_node: CURL, NODE;
-    curl_gets_each_event_once_from_python: CURL, PYTHON;
-    curl_over_http2_gets_each_event_once_from_node: CURL_HTTP2, NODE;
-    curl_over_http2_gets_each_event_once_from_python: CURL_HTTP2, PYTHON;
+    a_browser_gets_each_event_once_from_node: BROWSER, Http1, NODE;
+    a_browser_gets_each_event_once_from_python: BROWSER, Http1, PYTHON;
+    a_browser_gets_each_event_once_over_http2_from_node: BROWSER, Http2, NODE;
+    a_browser_gets_each_event_once_over_http2_from_python: BROWSER, Http2, PYTHON;
+    eventsource_gets_each_event_once_from_node: EVENTSOURCE, Http1, NODE;
+    eventsource_gets_each_event_once_from_python: EVENTSOURCE, Http1, PYTHON;
+    eventsource_gets_each_event_once_over_http2_from_node: EVENTSOURCE, Http2, NODE;
+    eventsource_gets_each_event_once_over_http2_from_python: EVENTSOURCE, Http2, PYTHON;
+    fetch_event_source_gets_each_event_once_from_node: FETCH_EVENT_SOURCE, Http1, NODE;
+    fetch_event_source_gets_each_event_once_from_python: FETCH_EVENT_SOURCE, Http1, PYTHON;
+    fetch_event_source_gets_each_event_once_over_http2_from_node: FETCH_EVENT_SOURCE, Http2, NODE;
+    fetch_event_source_gets_each_event_once_over_http2_from_python: FETCH_EVENT_SOURCE, Http2, PYTHON;
+    httpx_sse_gets_each_event_once_from_node: HTTPX_SSE, Http1, NODE;
+    httpx_sse_gets_each_event_once_from_python: HTTPX_SSE, Http1, PYTHON;
+    httpx_sse_gets_each_event_once_over_http2_from_node: HTTPX_SSE, Http2, NODE;
+    httpx_sse_gets_each_event_once_over_http2_from_python: HTTPX_SSE, Http2, PYTHON;
+    curl_gets_each_event_once_from_node: CURL, Http1, NODE;
+    curl_gets_each_event_once_from_python: CURL, Http1, PYTHON;
+    curl_gets_each_event_once_over_http2_from_node: CURL, Http2, NODE;
+    curl_gets_each_event_once_over_http2_from_python: CURL, Http2, PYTHON;
+    curl_gets_each_event_once_over_http2_without_tls_from_node: CURL, Http2WithoutTls, NODE;
+    curl_gets_each_event_once_over_http2_without_tls_from_python: CURL, Http2WithoutTls, PYTHON;
 }
 
-async fn each_event_once(client: Client, server: Program) {
+async fn each_event_once(client: Client, protocol: Protocol, server: Program) {
     for (seed, variant) in (1..).zip(VARIANTS) {
         let server = serve(server).await;
         let proxy = Server::proxy(server.address, &[]).await;
-        let cutter = Cutter::start(proxy.address, script(seed)).await;
-        let got =
-            client.read(cutter.address(), &format!("/feed?n={N}&seed={seed}&{variant}")).await;
-        assert_each_once(&got, &expected(seed), &format!("{client:?}, {variant}"));
-        assert_eq!(cutter.cuts(), script(seed).len(), "{variant}: no cut was left out");
+        let script = script(protocol, seed);
+        let way = Way::to(proxy.address, protocol, script.clone()).await;
+        let got = way.read(client, &format!("/feed?n={N}&seed={seed}&{variant}")).await;
+        let what = format!("{client:?}, {protocol:?}, {variant}");
+        assert_each_once(&got, &expected(seed), &what);
+        assert_eq!(way.cutter.cuts(), script.len(), "{what}: no cut was left out");
         let stats = stats(&server).await;
-        assert_eq!(stats["started"], 1, "{variant}: the handler ran once: {stats}");
+        assert_eq!(stats["started"], 1, "{what}: the handler ran once: {stats}");
     }
 }
 
 #[tokio::test]
 #[ignore = "needs Node, Python and Chromium: run tests/run"]
 async fn the_same_without_the_layer_loses_events() {
-    for client in [BROWSER, EVENTSOURCE, FETCH_EVENT_SOURCE, HTTPX_SSE, CURL] {
+    for client in CLIENTS {
         let server = serve(NODE).await;
-        let cutter = Cutter::start(server.address, script(1)).await;
-        let got = client.read(cutter.address(), &format!("/feed?n={N}&seed=1")).await;
-        let lost = &BTreeSet::from_iter(expected(1)) - &BTreeSet::from_iter(got);
-        assert!(lost.len() > script(1).len(), "{client:?} lost only {lost:?}");
-        assert!(stats(&server).await["started"].as_u64() > Some(1));
+        loses_events(client, Http1, &server, server.address).await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs Node, Python and Chromium: run tests/run"]
+async fn the_same_over_http2_without_the_layer_loses_events() {
+    for client in CLIENTS {
+        let server = serve(NODE).await;
+        // It speaks no HTTP/2 itself: the proxy does, and leaves these streams as they are.
+        let proxy = Server::proxy(server.address, &["--methods", "POST"]).await;
+        loses_events(client, Http2, &server, proxy.address).await;
+    }
+}
+
+async fn loses_events(client: Client, protocol: Protocol, server: &Server, target: SocketAddr) {
+    let script = script(protocol, 1);
+    let way = Way::to(target, protocol, script.clone()).await;
+    let got = way.read(client, &format!("/feed?n={N}&seed=1")).await;
+    let lost = &BTreeSet::from_iter(expected(1)) - &BTreeSet::from_iter(got);
+    assert!(lost.len() > script.len(), "{client:?} lost only {lost:?}");
+    assert!(stats(server).await["started"].as_u64() > Some(1));
+}
+
+#[tokio::test]
+#[ignore = "needs Node, Python and Chromium: run tests/run"]
+async fn what_is_called_http2_here_is_nothing_else() {
+    let server = serve(NODE).await;
+    let proxy = Server::proxy(server.address, &[]).await;
+    let tls = TlsTerminator::start(proxy.address).await;
+    for (option, gets_an_answer) in [("--http2", true), ("--http1.1", false), ("--no-alpn", false)]
+    {
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--insecure", option]).arg(format!("https://{}/stats", tls.address));
+        let output = curl.output().await.expect("curl");
+        assert_eq!(output.status.success(), gets_an_answer, "{option}: {output:?}");
     }
 }
 
 #[tokio::test]
 #[ignore = "needs Node, Python and Chromium: run tests/run"]
 async fn the_same_without_cuts_and_layer_gets_each_event_once() {
-    for client in [BROWSER, EVENTSOURCE, FETCH_EVENT_SOURCE, HTTPX_SSE, CURL] {
+    for client in CLIENTS {
         for server in [NODE, PYTHON] {
             let server = serve(server).await;
             for (seed, variant) in (1..).zip(VARIANTS) {
-                let mut got = client
-                    .read(server.address, &format!("/ticks?n={N}&seed={seed}&{variant}"))
-                    .await;
+                let url = format!("http://{}/ticks?n={N}&seed={seed}&{variant}", server.address);
+                let mut got = client.read(&url, Http1, || ()).await;
                 got.retain(|(event, data)| event != "message" || !data.is_empty()); // see `comments`
                 assert_each_once(&got, &expected(seed), &format!("{client:?}, {variant}"));
             }
@@ -98,16 +142,24 @@ const N: u64 = 100;
 /// as blocks of their own, at which some clients dispatch an empty event unless the layer joins them to the next.
 const VARIANTS: [&str; 2] = ["every_ms=20", "every_ms=20&crlf=1&ids=1&comments=1"];
 
-/// Cuts between events, inside them and before any answer, by FIN and RST; the first one when an event with its id
-/// has come, and by FIN, because a RST can take the unread id away again. None is inside a response's head: Chromium takes the half of it for the whole, finds no content type,
-/// and gives up for good.
-fn script(seed: u64) -> Vec<Cut> {
-    let mut script = vec![
-        Cut::after_blank_lines(6, How::Fin),
-        Cut::after_blank_lines(4, How::Rst),
-        Cut::after_bytes(0, How::Fin),
-    ];
-    script.extend(Cut::random(seed, 3, 800..2000));
+/// Cuts between events, inside them and before any answer, by FIN and RST. The first one stalls until the client has an
+/// event with its ID, and [`Way::read`] then resets it: who has no ID yet would start over.
+fn script(protocol: Protocol, seed: u64) -> Vec<Cut> {
+    let (mut script, bytes) = match protocol {
+        // None is inside a response's head: Chromium takes the half of it for the whole, finds no content type, and
+        // gives up for good.
+        Http1 | Http2WithoutTls => (
+            vec![Cut::after_blank_lines(6, How::Stall), Cut::after_blank_lines(4, How::Fin)],
+            800..2000,
+        ),
+        // The handshake takes the first kilobyte: one is inside it, those after it are anywhere.
+        Http2 => {
+            let places = [(8_000, How::Stall), (2_500, How::Fin), (500, How::Rst)];
+            (places.map(|(n, how)| Cut::after_bytes(n, how)).into(), 1_000..4_000)
+        }
+    };
+    script.push(Cut::after_bytes(0, How::Fin));
+    script.extend(Cut::random(seed, 3, bytes));
     script
 }
 
@@ -160,29 +212,72 @@ type Program = &'static str;
 const NODE: Program = "servers/node_server.mjs";
 const PYTHON: Program = "servers/python_server.py";
 
-/// A program in `tests/clients`, and what comes behind the URL on its command line.
+/// What a client speaks.
 #[derive(Clone, Copy, Debug)]
-struct Client(Program, &'static [&'static str]);
+enum Protocol {
+    Http1,
+    /// With TLS, as nearly all who speak it want it; nothing else gets an answer.
+    Http2,
+    /// With prior knowledge.
+    Http2WithoutTls,
+}
 
-const BROWSER: Client = Client("clients/browser.cjs", &[]);
-const EVENTSOURCE: Client = Client("clients/eventsource.cjs", &[]);
-const FETCH_EVENT_SOURCE: Client = Client("clients/fetch-event-source.cjs", &[]);
-const HTTPX_SSE: Client = Client("clients/httpx-sse.py", &[]);
-const CURL: Client = Client("clients/curl.sh", &[]);
-const CURL_HTTP2: Client = Client("clients/curl.sh", &["--http2-prior-knowledge"]);
+/// What is between a client and its server.
+struct Way {
+    protocol: Protocol,
+    cutter: Cutter,
+    _tls: Option<TlsTerminator>,
+}
+
+impl Way {
+    async fn to(server: SocketAddr, protocol: Protocol, script: Vec<Cut>) -> Self {
+        let tls = match protocol {
+            Http2 => Some(TlsTerminator::start(server).await),
+            Http1 | Http2WithoutTls => None,
+        };
+        let target = tls.as_ref().map_or(server, |tls| tls.address);
+        Self { protocol, cutter: Cutter::start(target, script).await, _tls: tls }
+    }
+
+    /// All that the client dispatches. Its first connection is reset once there is something.
+    async fn read(&self, client: Client, target: &str) -> Vec<Event> {
+        let scheme = if matches!(self.protocol, Http2) { "https" } else { "http" };
+        let url = format!("{scheme}://{}{target}", self.cutter.address());
+        client.read(&url, self.protocol, || self.cutter.pull_the_cable()).await
+    }
+}
+
+/// A program in `tests/clients`.
+#[derive(Clone, Copy, Debug)]
+struct Client(Program);
+
+const BROWSER: Client = Client("clients/browser.cjs");
+const EVENTSOURCE: Client = Client("clients/eventsource.cjs");
+const FETCH_EVENT_SOURCE: Client = Client("clients/fetch-event-source.cjs");
+const HTTPX_SSE: Client = Client("clients/httpx-sse.py");
+const CURL: Client = Client("clients/curl.sh");
+
+const CLIENTS: [Client; 5] = [BROWSER, EVENTSOURCE, FETCH_EVENT_SOURCE, HTTPX_SSE, CURL];
 
 impl Client {
     /// All that the client dispatches until it stops by itself.
-    async fn read(self, server: SocketAddr, target: &str) -> Vec<Event> {
-        let Self(program, arguments) = self;
-        let url = format!("http://{server}{target}");
-        let mut process = Process::start(command(program).arg(url).args(arguments));
+    async fn read(self, url: &str, protocol: Protocol, at_the_first: impl FnOnce()) -> Vec<Event> {
+        let mut command = command(self.0);
+        command.arg(url);
+        if matches!(protocol, Http2WithoutTls) {
+            command.arg("--http2-prior-knowledge");
+        }
+        let mut process = Process::start(&mut command);
+        let mut at_the_first = Some(at_the_first);
         let mut events = Vec::new();
         let all = async {
             while let Some(line) = process.line().await {
                 let event: Value = serde_json::from_str(&line).expect("a line of JSON");
                 let text = |name: &str| event[name].as_str().expect("a string").to_owned();
                 events.push((text("event"), text("data")));
+                if let Some(call) = at_the_first.take() {
+                    call();
+                }
             }
             assert!(process.exit().await.success(), "{self:?} failed");
         };

@@ -24,6 +24,7 @@ async function main() {
     pipe: true, // the browser ends with this process, however that ends
     args: [
       '--no-sandbox',
+      '--ignore-certificate-errors', // `acceptInsecureCerts` would have it connect twice each time
       '--no-first-run',
       '--disable-quic',
       '--disable-background-networking',

@@ -36,6 +36,6 @@ read_events() {
   return 1
 }
 
-until read_events < <(curl --silent --no-buffer "$@" --header "Last-Event-ID: $id" "$url"); do
+until read_events < <(curl --silent --insecure --no-buffer "$@" --header "Last-Event-ID: $id" "$url"); do
   sleep 0.1
 done

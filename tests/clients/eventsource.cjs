@@ -1,7 +1,8 @@
 // node eventsource.cjs URL: npm's `eventsource`, until the event `end`.
 const { EventSource } = require('eventsource')
+const { fetch } = require('./fetch.cjs')
 
-const source = new EventSource(process.argv[2])
+const source = new EventSource(process.argv[2], { fetch })
 
 for (const name of ['message', 'tick', 'resume-gap', 'end']) {
   source.addEventListener(name, (event) => {

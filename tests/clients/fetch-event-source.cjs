@@ -1,5 +1,7 @@
 // node fetch-event-source.cjs URL: npm's `@microsoft/fetch-event-source`, until the event `end`.
 // It is made for browsers: Node needs stand-ins for the two globals that it looks at.
+const { fetch } = require('./fetch.cjs')
+
 globalThis.document = { hidden: false, addEventListener() {}, removeEventListener() {} }
 globalThis.window = { setTimeout, clearTimeout, fetch }
 const { fetchEventSource } = require('@microsoft/fetch-event-source')

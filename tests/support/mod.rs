@@ -15,6 +15,7 @@ pub mod process;
 pub mod random;
 pub mod scripted;
 pub mod socket;
+pub mod tls;
 
 pub use app::{App, TestClient, request};
 pub use client::{Client, End, settle};
