@@ -37,6 +37,11 @@ run_redis() {
     --save '' --appendonly yes --appendfsync always
 }
 
+prepare_nats() { mkdir -p "$folder/data"; }
+run_nats() {
+  exec "${SSE_RESUME_NATS:-$(PATH=$PATH:/usr/sbin command -v nats-server)}" -a 127.0.0.1 -p "$port" -js -sd "$folder/data"
+}
+
 start() {
   ("run_$kind") </dev/null >>"$folder/log" 2>&1 3>&- &
   server=$!
