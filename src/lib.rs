@@ -116,7 +116,7 @@ pub use future::ResponseFuture;
 pub use handle::{StreamHandle, StreamId};
 pub use layer::SseResumeLayer;
 #[cfg(feature = "mcp")]
-pub use mcp::{Again, AgainFuture, McpBody, McpFuture, McpLayer, McpResume};
+pub use mcp::{McpBody, McpFuture, McpLayer, McpResume};
 pub use observer::Observation;
 pub use operator::{LayerHandle, SessionId, SessionInfo, Stats, StreamInfo, StreamKind};
 pub use reconnect::{

@@ -24,6 +24,7 @@ fn every_method_that_configures_is_in_the_readme() {
     let knobs: Vec<_> = [
         "src/layer.rs",
         "src/layer/metrics.rs",
+        "src/mcp/layer.rs",
         "src/layer/tracing.rs",
         "src/config.rs",
         "src/reconnect.rs",

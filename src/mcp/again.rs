@@ -19,10 +19,10 @@ use crate::exchange::Replaces;
 const FIRST_WAIT: Duration = Duration::from_millis(25);
 const MOST_WAITS: u32 = 6;
 
-/// What [`McpLayer`](super::McpLayer) puts just around the server: a `GET` that takes the place of a stream, and that the
+/// What the preset puts just around the server: a `GET` that takes the place of a stream, and that the
 /// server refuses with `409 Conflict`, is made again, a few times.
 #[derive(Clone, Debug)]
-pub struct Again<S> {
+pub(super) struct Again<S> {
     inner: S,
 }
 
@@ -77,7 +77,7 @@ struct Repeat<S> {
 
 pin_project! {
     /// Response future of [`Again`].
-    pub struct AgainFuture<S, B, F> {
+    pub(super) struct AgainFuture<S, B, F> {
         repeat: Option<Repeat<S>>,
         #[pin]
         step: Step<F>,

@@ -10,7 +10,7 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::again::{Again, AgainFuture};
+use super::again::AgainFuture;
 use super::body::McpBody;
 use super::call::Call;
 use super::sessions::Sessions;
@@ -56,7 +56,6 @@ where
 impl<S, B, R> Future for McpFuture<S, B, R>
 where
     S: Service<Request<McpBody<B>>, Response = Response<R>> + Clone,
-    Again<S>: Service<Request<McpBody<B>>>,
     R: Body + Send + 'static,
     R::Error: Into<BoxError>,
 {

@@ -73,7 +73,8 @@ impl SseResumeLayer {
 }
 
 impl McpLayer {
-    /// Changes the layer's configuration. What the protocol asks for is best left as it is.
+    /// Changes the layer's configuration. What the protocol asks for is best left as it is, and what is set replaces what
+    /// the preset has set: [`limits`](SseResumeLayer::limits), too.
     ///
     /// ```
     /// use std::time::Duration;

@@ -15,7 +15,6 @@ mod message;
 mod service;
 mod sessions;
 
-pub use again::{Again, AgainFuture};
 pub use body::McpBody;
 pub use future::McpFuture;
 pub use layer::McpLayer;
