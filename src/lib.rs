@@ -127,7 +127,7 @@ pub use resume::{Gap, GapReason, InvalidMarker, Marker, Retention};
 pub use service::SseResume;
 pub use sse::encode::InvalidEventName;
 
-/// The README's examples are tests.
-#[cfg(doctest)]
+/// The README's examples are tests; one is of the preset.
+#[cfg(all(doctest, feature = "mcp"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
