@@ -369,13 +369,13 @@ impl Reader {
     /// Tells that the rest is lost, under a position that acknowledges it.
     fn loss(&self) -> Bytes {
         let position = self.stream.tell_loss();
-        self.gap_signal(&producer_lost(position.offset), position)
+        self.gap_signal(&Gap::producer_lost(position.offset), position)
     }
 
     /// The last thing of a response whose inner body ended before the exchange was whole: nothing, if it can go on.
     fn end_of_exchange(&self) -> Option<Bytes> {
         let last = self.stream.end_position().offset;
-        self.give_up(&producer_lost(last)).or_else(|| self.tells_loss.then(|| self.loss()))
+        self.give_up(&Gap::producer_lost(last)).or_else(|| self.tells_loss.then(|| self.loss()))
     }
 
     /// The event that ends an exchange that a gap has spoiled.
@@ -447,10 +447,4 @@ fn priming(stream: &Stream, primer: Primer, position: Position) -> BytesMut {
         Primer::EmptyEvent => encode::event_of_lines(&mut out, "data:", &id),
     }
     out
-}
-
-/// The gap after the event `last`, whose producer is gone.
-fn producer_lost(last: u64) -> Gap {
-    let reason = GapReason::ProducerLost;
-    Gap { requested: Some(last), resumed: last, missed: None, reason }
 }

@@ -172,6 +172,11 @@ impl Log {
         oversized.into_iter().chain(skipped)
     }
 
+    /// Whether the last event is retained.
+    pub(crate) fn has_last(&self) -> bool {
+        self.complete_from() <= self.last()
+    }
+
     /// The retained frames, oldest first; the first ones may not be served any more.
     pub(crate) fn frames(&self) -> impl Iterator<Item = &[u8]> {
         self.history.frames().map(|(_, frame)| frame)

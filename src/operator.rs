@@ -246,14 +246,8 @@ impl LayerHandle {
         self.purge(|_| true)
     }
 
-    fn purge(&self, mut which: impl FnMut(&Stream) -> bool) -> usize {
-        let purged: Vec<_> =
-            self.registry.all().into_iter().filter(|stream| which(stream)).collect();
-        for stream in &purged {
-            self.registry.remove(stream);
-            stream.purge();
-        }
-        purged.len()
+    fn purge(&self, which: impl FnMut(&Stream) -> bool) -> usize {
+        self.registry.purge(which)
     }
 }
 

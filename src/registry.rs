@@ -154,6 +154,16 @@ impl Registry {
         tokens.filter_map(|token| streams.by_token.get(token).cloned()).collect()
     }
 
+    /// Forgets all of `which` streams, and ends their responses. Returns how many there were.
+    pub(crate) fn purge(&self, mut which: impl FnMut(&Stream) -> bool) -> usize {
+        let purged: Vec<_> = self.all().into_iter().filter(|stream| which(stream)).collect();
+        for stream in &purged {
+            self.remove(stream);
+            stream.purge();
+        }
+        purged.len()
+    }
+
     /// All streams, as they are now.
     pub(crate) fn all(&self) -> Vec<Arc<Stream>> {
         lock(&self.streams).by_token.values().cloned().collect()

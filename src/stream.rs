@@ -369,9 +369,7 @@ impl Stream {
 
     /// The inner service refuses to go on with the exchange. Returns whether its client can be told so by an event.
     pub(crate) fn take_refusal(&self) -> bool {
-        let resumed = self.end_position().offset;
-        let reason = GapReason::ProducerLost;
-        let gap = Gap { requested: Some(resumed), resumed, missed: None, reason };
+        let gap = Gap::producer_lost(self.end_position().offset);
         let exchange = self.origin.exchange.as_ref();
         let can_tell = exchange.is_some_and(|exchange| exchange.failure(&gap).is_some());
         if can_tell {

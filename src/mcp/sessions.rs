@@ -8,7 +8,6 @@ use crate::binding::Binding;
 use crate::config::Config;
 use crate::layer::SseResumeLayer;
 use crate::registry::Registry;
-use crate::resume::plan::StreamState;
 use crate::stream::Stream;
 
 /// The streams of a layer, by whose they are.
@@ -34,13 +33,10 @@ impl Sessions {
         else {
             return;
         };
-        for stream in self.registry.all() {
+        self.registry.purge(|stream| {
             let other = &stream.origin.binding;
-            if other.session == Some(session) && other.owner == binding.owner {
-                self.registry.remove(&stream);
-                stream.purge();
-            }
-        }
+            other.session == Some(session) && other.owner == binding.owner
+        });
     }
 
     /// Lets go of the inner body that answers the call with this ID, unless somebody reads it. Where several live calls
@@ -48,8 +44,7 @@ impl Sessions {
     pub(super) fn cancel(&self, binding: &Binding, id: &str) {
         let is_it = |stream: &Stream| {
             let exchange = stream.origin.exchange.as_ref();
-            exchange.and_then(|exchange| exchange.name()) == Some(id)
-                && stream.summary().state == StreamState::Live
+            exchange.and_then(|exchange| exchange.name()) == Some(id) && stream.is_live()
         };
         let all = self.registry.bound_to(binding).into_iter();
         let calls: Vec<_> = all.filter(|stream| is_it(stream)).collect();

@@ -78,6 +78,12 @@ pub struct Gap {
 }
 
 impl Gap {
+    /// What comes after the event `last`, whose producer is gone.
+    pub(crate) const fn producer_lost(last: u64) -> Self {
+        let reason = GapReason::ProducerLost;
+        Self { requested: Some(last), resumed: last, missed: None, reason }
+    }
+
     /// The data of a gap signal: JSON in one line.
     pub fn to_json(&self) -> String {
         let (requested, missed) = (OrNull(self.requested), OrNull(self.missed));

@@ -42,7 +42,7 @@ impl State {
     pub(super) fn judge(&self, ending: Ending) -> Ending {
         let Some(exchanging) = &self.exchanging else { return ending };
         // What is not retained cannot be judged: an oversize frame may well be the answer.
-        let has_last = self.log.last() == 0 || self.log.complete_from() <= self.log.last();
+        let has_last = self.log.last() == 0 || self.log.has_last();
         let frames = || self.log.frames().collect::<Vec<_>>();
         let is_answered = has_last.then(|| exchanging.exchange.is_answered(&frames())).flatten();
         match (ending, is_answered) {
@@ -113,10 +113,9 @@ impl State {
 
     /// Gives the exchange up for what is missing. `None`: what counts of it is there, or may still come.
     pub(in crate::stream) fn give_up_exchange(&mut self, reason: GapReason) -> Option<Position> {
-        let has_last = self.log.complete_from() <= self.log.last();
         let may_come = match &self.phase {
             Phase::Live => reason == GapReason::Oversize,
-            Phase::Finished(_) => has_last,
+            Phase::Finished(_) => self.log.has_last(),
             Phase::Suspended | Phase::Aborted(_) => self.exchange_can_go_on(),
             Phase::Purged => true,
         };
