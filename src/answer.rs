@@ -3,7 +3,7 @@
 use http::header::{
     ACCEPT_RANGES, ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE,
-    ETAG, VARY,
+    ETAG, RETRY_AFTER, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
@@ -116,6 +116,13 @@ pub(crate) fn rejected<B>(config: &Config) -> Response<ResumeBody<B>> {
         Some(rejection) => rejection().map(ResumeBody::full),
         None => bare(StatusCode::GONE),
     }
+}
+
+/// The store is away, and nothing can be said without it.
+pub(crate) fn unavailable<B>() -> Response<ResumeBody<B>> {
+    let mut response = bare(StatusCode::SERVICE_UNAVAILABLE);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+    response
 }
 
 /// The answer that stops an `EventSource`: there is nothing more.

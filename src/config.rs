@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderName, Method, Response};
 
+use crate::exchange::Revive;
 use crate::jitter::FOR_EVER;
 use crate::observer::Observer;
 use crate::resume::event_id::Marker;
@@ -342,6 +343,8 @@ pub(crate) struct Config {
     /// What tells a reconnection time before an end.
     pub(crate) closing: Closing,
     pub(crate) share: Option<Share>,
+    /// Makes an exchange of what was stored of it.
+    pub(crate) exchange: Revive,
     pub(crate) observer: Observer,
 }
 
@@ -384,6 +387,7 @@ impl Default for Config {
             clean_close: false,
             closing: Closing::Line,
             share: None,
+            exchange: |_| None,
             observer: Observer::default(),
         }
     }

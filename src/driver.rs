@@ -149,41 +149,41 @@ impl Drop for Loan<'_> {
 }
 
 /// Starts the task that drives `body` from now on. It polls at once, so no wake-up is lost.
-pub(crate) fn spawn(stream: &Arc<Stream>, body: InnerBody, generation: u32) {
+pub(crate) fn spawn(stream: &Arc<Stream>, body: InnerBody, number: u32) {
     if let Some(runtime) = &stream.runtime {
-        runtime.spawn(drive(Arc::clone(stream), body, generation));
+        runtime.spawn(drive(Arc::clone(stream), body, number));
     }
 }
 
-/// Drives `body`, the one of `generation`, until it is over, or the stream has no more use for it.
+/// Drives `body`, the one of this `number`, until it is over, or the stream has no more use for it.
 ///
 /// If polling it panics, or the runtime is shut down, perhaps before the first poll, the stream is aborted.
 pub(crate) fn drive(
     stream: Arc<Stream>,
     body: InnerBody,
-    generation: u32,
+    number: u32,
 ) -> impl Future<Output = ()> + Send {
-    let mut task = Task { stream, generation, body: Some(body) };
+    let mut task = Task { stream, number, body: Some(body) };
     async move {
         let mut timer = None;
         let mut fx = Effects::default();
         poll_fn(|cx| poll_drive(&mut task, &mut timer, &mut fx, cx)).await;
         drop(task.body.take());
-        task.stream.has_let_go(generation);
+        task.stream.has_let_go(number);
     }
 }
 
-/// A task's right to drive, for one generation: who is let go of has nothing to say in the next one.
+/// A task's right to drive, for one inner body: who is let go of has nothing to say of the next one.
 struct Task {
     stream: Arc<Stream>,
-    generation: u32,
+    number: u32,
     body: Option<InnerBody>,
 }
 
 impl Drop for Task {
     fn drop(&mut self) {
         if self.body.is_some() {
-            self.stream.end_by_task(self.generation, Ending::Aborted(None));
+            self.stream.end_by_task(self.number, Ending::Aborted(None));
         }
     }
 }
@@ -195,10 +195,10 @@ fn poll_drive(
     fx: &mut Effects,
     cx: &mut Context<'_>,
 ) -> Poll<()> {
-    let Task { stream, generation, body: Some(body) } = task else { return Poll::Ready(()) };
+    let Task { stream, number, body: Some(body) } = task else { return Poll::Ready(()) };
     let mut read = 0;
     loop {
-        let until = match stream.drive(*generation, cx.waker(), fx) {
+        let until = match stream.drive(*number, cx.waker(), fx) {
             Drive::Stop => return Poll::Ready(()),
             Drive::Pause(until) => until,
             Drive::Yield => {
@@ -214,11 +214,11 @@ fn poll_drive(
             Drive::Poll(until) => match body.as_mut().poll_said(cx) {
                 Poll::Ready(Said::Data(data)) => {
                     read += data.len();
-                    stream.take_in(*generation, data);
+                    stream.take_in(*number, data);
                     continue;
                 }
                 Poll::Ready(Said::Over(ending)) => {
-                    stream.end_by_task(*generation, ending);
+                    stream.end_by_task(*number, ending);
                     return Poll::Ready(());
                 }
                 Poll::Pending => until,

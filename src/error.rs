@@ -36,6 +36,8 @@ pub enum ResumeErrorKind {
     Drained,
     /// The stream was purged.
     Purged,
+    /// The store does not take what comes, and clients get only what it has.
+    NotStored,
 }
 
 impl ResumeError {
@@ -62,6 +64,7 @@ impl fmt::Display for ResumeError {
             ResumeErrorKind::ConnectionAge => "the connection reached its maximum age",
             ResumeErrorKind::Drained => "the server is being drained",
             ResumeErrorKind::Purged => "the stream was purged",
+            ResumeErrorKind::NotStored => "the store does not take what comes",
         })
     }
 }

@@ -24,6 +24,9 @@ pub(crate) trait Exchange: Send + Sync {
 
     /// What the client calls this request by, in later ones about it.
     fn name(&self) -> Option<&str>;
+
+    /// What another instance has to know of it, for [`Revive`].
+    fn encode(&self) -> Vec<u8>;
 }
 
 /// What a response begins with that names its position.
@@ -35,6 +38,9 @@ pub(crate) enum Primer {
     /// An event whose data is empty, also where a client comes back.
     EmptyEvent,
 }
+
+/// Makes an exchange of what was encoded, if a protocol is known.
+pub(crate) type Revive = fn(&[u8]) -> Option<Arc<dyn Exchange>>;
 
 /// Who makes the protocol known: an extension of the request.
 #[derive(Clone)]

@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use crate::resume::event_id::Token;
+use crate::resume::keys::Keys;
 use crate::stream::{Close, Stream};
 
 /// Names a stream, for logs and look-ups of operators. It is no event ID: nobody can resume with it, and no event ID can
@@ -13,7 +15,11 @@ pub struct StreamId(u128);
 
 impl StreamId {
     pub(crate) fn of(stream: &Stream) -> Self {
-        Self(stream.registry.keys.fingerprint(STREAM, [&stream.token.as_bytes()[..]]))
+        Self::named(&stream.token, &stream.registry.keys)
+    }
+
+    pub(crate) fn named(token: &Token, keys: &Keys) -> Self {
+        Self(keys.fingerprint(STREAM, [&token.as_bytes()[..]]))
     }
 }
 

@@ -21,6 +21,7 @@ use crate::config::{
 use crate::handle::StreamId;
 use crate::observer::Observation;
 use crate::operator::LayerHandle;
+use crate::persistence::{Persistence, Storage};
 use crate::registry::{Registry, Shared};
 use crate::resume::keys::Keys;
 use crate::resume::{Gap, Marker, Retention};
@@ -50,11 +51,11 @@ pub struct SseResumeLayer {
 impl SseResumeLayer {
     /// A layer with the defaults that each method names, and with keys of this process alone.
     pub fn new() -> Self {
-        Self::with_keys(Keys::random().unwrap_or_else(|_| Keys::from_hasher()))
+        Self::made_of(Keys::random().unwrap_or_else(|_| Keys::from_hasher()), None)
     }
 
-    fn with_keys(keys: Keys) -> Self {
-        let registry = Arc::new(Registry::new(keys));
+    fn made_of(keys: Keys, storage: Option<Arc<Storage>>) -> Self {
+        let registry = Arc::new(Registry::new(keys, storage));
         Self { config: Arc::default(), shared: Arc::new(Shared { registry }) }
     }
 
@@ -69,14 +70,30 @@ impl SseResumeLayer {
     }
 
     /// The secret that event IDs are signed with, so that IDs outlive this process and instances know each other's.
-    /// Default: random for each layer.
+    /// Default: random for each layer, or what its [store](Self::store) has.
     ///
     /// Set it before a [`handle`](Self::handle) is taken and before services are made: what was given out before has
     /// other keys.
     #[must_use]
     pub fn secret(self, secret: [u8; 32]) -> Self {
-        let fresh = Self::with_keys(Keys::new(&secret));
-        Self { config: self.config, ..fresh }
+        match &self.shared.registry.storage {
+            Some(storage) => {
+                let persistence = storage.with_secret(secret);
+                self.store(persistence)
+            }
+            None => Self { config: self.config, ..Self::made_of(Keys::new(&secret), None) },
+        }
+    }
+
+    /// Keeps streams in a store, so that any instance that uses it answers any reconnect, and streams outlive the
+    /// instance that began them. Default: they are kept in memory alone.
+    ///
+    /// Set it before a [`handle`](Self::handle) is taken and before services are made, which know nothing of it
+    /// otherwise.
+    #[must_use]
+    pub fn store(self, persistence: Persistence) -> Self {
+        let storage = Some(Arc::new(Storage::new(&persistence)));
+        Self { config: self.config, ..Self::made_of(persistence.keys(), storage) }
     }
 
     /// How much of each stream is kept. Default: 1,000 events, 1 MiB, 300 seconds.

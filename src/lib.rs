@@ -83,7 +83,9 @@ mod body;
 mod config;
 mod content;
 mod cors;
+mod course;
 mod driver;
+mod elsewhere;
 mod error;
 mod exchange;
 mod future;
@@ -96,6 +98,7 @@ mod mcp;
 mod observer;
 mod operator;
 mod pass;
+mod persistence;
 mod query;
 mod reconnect;
 mod registry;
@@ -119,6 +122,7 @@ pub use layer::SseResumeLayer;
 pub use mcp::{McpBody, McpFuture, McpLayer, McpResume};
 pub use observer::Observation;
 pub use operator::{LayerHandle, SessionId, SessionInfo, Stats, StreamInfo, StreamKind};
+pub use persistence::{Durability, OnOutage, Persistence};
 pub use reconnect::{
     ReconnectBody, ReconnectError, ReconnectErrorKind, ReconnectFuture, SseReconnect,
     SseReconnectLayer,

@@ -13,12 +13,14 @@ mod oversize;
 mod plain;
 mod preserved;
 mod spare;
+mod stored;
 mod tail;
 
 use bytes::BytesMut;
 use tokio::time::Instant;
 
 pub(crate) use history::{Cursor, Found};
+pub(crate) use stored::{Batch, Restored, StoredPiece};
 pub(crate) use tail::Follower;
 
 use crate::config::Rules;
@@ -229,8 +231,13 @@ impl Log {
     }
 
     /// Reads history on from `cursor`; see [`History::read`].
-    pub(crate) fn read(&mut self, cursor: &mut Cursor, now: impl Fn() -> Instant) -> Found {
-        self.history.read(cursor, now)
+    pub(crate) fn read(
+        &mut self,
+        cursor: &mut Cursor,
+        until: u64,
+        now: impl Fn() -> Instant,
+    ) -> Found {
+        self.history.read(cursor, until, now)
     }
 
     /// The place before the event `next`.

@@ -49,8 +49,20 @@ pub enum Observation {
     SlowReader,
     /// A frame was too large to be recorded.
     OversizeFrame,
-    /// A response passed as without the layer, because there was no room for a stream.
+    /// A response passed as without the layer, because there was no room for a stream, or the store was to have it
+    /// first and is away.
     Refused,
+    /// Events that the store was too slow for, or away for too long for: whoever reads from there has a gap.
+    NotStored {
+        /// How many.
+        events: u64,
+    },
+    /// The store does not answer.
+    StoreAway,
+    /// It answers again.
+    StoreBack,
+    /// Another instance has gone on with a stream of this one, which it could not reach for too long.
+    Superseded,
 }
 
 /// Where observations go.

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use crate::binding;
 use crate::handle::StreamId;
+use crate::persistence;
 use crate::registry::Registry;
 use crate::resume::plan::StreamState;
+use crate::store::Purge;
 use crate::stream::Stream;
 
 /// An operator's view of a layer; see [`SseResumeLayer::handle`](crate::SseResumeLayer::handle).
@@ -49,6 +51,12 @@ pub struct Stats {
     pub lingering: usize,
     /// Memory of all streams, in bytes.
     pub bytes: usize,
+    /// Events that the store has taken from here.
+    pub stored: u64,
+    /// Events that it came too late for: see [`Observation::NotStored`](crate::Observation::NotStored).
+    pub not_stored: u64,
+    /// Whether it did not answer when it was last asked to write.
+    pub store_away: bool,
 }
 
 /// Names a session that has streams, without its name: a fingerprint.
@@ -162,6 +170,8 @@ impl LayerHandle {
     pub fn stats(&self) -> Stats {
         let streams: Vec<_> =
             self.registry.all().iter().map(|stream| StreamInfo::of(stream)).collect();
+        let storage = self.registry.storage.as_ref();
+        let (stored, not_stored) = storage.map(|storage| storage.counts()).unwrap_or_default();
         let count = |kind| streams.iter().filter(|stream| stream.state == kind).count();
         Stats {
             streams: streams.len(),
@@ -172,6 +182,9 @@ impl LayerHandle {
             clients: streams.iter().map(|stream| stream.clients).sum(),
             lingering: self.registry.lingering(),
             bytes: self.registry.bytes(),
+            stored,
+            not_stored,
+            store_away: storage.is_some_and(|storage| storage.is_away()),
         }
     }
 
@@ -196,7 +209,9 @@ impl LayerHandle {
     ///
     /// Responses to `GET` end now, after a reconnection time with jitter; new ones end at once. Those to other methods,
     /// which cannot be asked for again, run on until they end or `deadline` has passed. Returns once no client is
-    /// left. Needs a Tokio runtime with time.
+    /// left. With a [store](crate::SseResumeLayer::store), inner bodies that nobody reads any more are dropped then, so
+    /// that other instances go on with their streams at once, and all that was said is written, within 5 seconds. Needs
+    /// a Tokio runtime with time.
     ///
     /// # Cancel safety
     /// If the future is dropped, clients go on being sent away, but those that run on are not cut off.
@@ -206,6 +221,13 @@ impl LayerHandle {
         if tokio::time::timeout(deadline, self.registry.all_left()).await.is_err() {
             self.close_all(|_| true);
         }
+        if let Some(storage) = &self.registry.storage {
+            for stream in self.registry.all() {
+                let _ = stream.release_unread();
+            }
+            // Without the store others take over when the lease has lapsed.
+            let _ = storage.hand_over(&self.registry).await;
+        }
     }
 
     fn close_all(&self, mut which: impl FnMut(&Stream) -> bool) {
@@ -214,15 +236,28 @@ impl LayerHandle {
         }
     }
 
+    // What the store has goes a little later, and elsewhere.
+    fn purge_stored(&self, what: Purge) {
+        if let Some(storage) = &self.registry.storage {
+            storage.purge(what, &self.registry);
+        }
+    }
+
     /// Forgets one stream: its responses end with an error, and its inner body is dropped. Returns whether there was
     /// one.
+    ///
+    /// With a [store](crate::SseResumeLayer::store), this and all other purges count what there was here; the store is
+    /// purged in the background, again and again until it answers, and other instances end what they have of it when
+    /// they next read or write it.
     pub fn purge_stream(&self, id: StreamId) -> bool {
+        self.purge_stored(Purge::Stream(persistence::key_of_stream(id)));
         self.purge(|stream| StreamId::of(stream) == id) > 0
     }
 
     /// Forgets all streams of a session, by the name that its header or cookie has. Returns how many.
     pub fn purge_session(&self, name: impl AsRef<[u8]>) -> usize {
         let session = binding::session_named(name.as_ref(), &self.registry.keys);
+        self.purge_stored(Purge::Session(persistence::key_of_fingerprint(session)));
         if !self.registry.has_session(session) {
             return 0;
         }
@@ -231,6 +266,7 @@ impl LayerHandle {
 
     /// Forgets all streams of a session, by the ID that [`sessions`](Self::sessions) lists. Returns how many.
     pub fn purge_session_by_id(&self, id: SessionId) -> usize {
+        self.purge_stored(Purge::Session(persistence::key_of_fingerprint(id.0)));
         self.purge(|stream| stream.origin.binding.session == Some(id.0))
     }
 
@@ -238,11 +274,13 @@ impl LayerHandle {
     /// what the configured closure returned. Returns how many.
     pub fn purge_owner(&self, name: impl AsRef<[u8]>) -> usize {
         let owner = binding::owner_named(name.as_ref(), &self.registry.keys);
+        self.purge_stored(Purge::Owner(persistence::key_of_fingerprint(owner)));
         self.purge(|stream| stream.origin.binding.owner == Some(owner))
     }
 
     /// Forgets all streams. Returns how many.
     pub fn purge_all(&self) -> usize {
+        self.purge_stored(Purge::All);
         self.purge(|_| true)
     }
 

@@ -15,6 +15,7 @@ use tokio::task::AbortHandle;
 
 use crate::binding::Binding;
 use crate::config::{Config, Limits};
+use crate::persistence::Storage;
 use crate::resume::event_id::Token;
 use crate::resume::keys::Keys;
 use crate::sharing::Sharing;
@@ -34,6 +35,8 @@ const STREAM_BYTES: usize =
 pub(crate) struct Registry {
     pub(crate) keys: Keys,
     pub(crate) sharing: Sharing,
+    /// The store, if there is one.
+    pub(crate) storage: Option<Arc<Storage>>,
     streams: Mutex<Streams>,
     /// Memory of all streams. What shrinks may be told before what has grown: it can be below zero for a moment.
     bytes: AtomicIsize,
@@ -63,6 +66,8 @@ impl Drop for Shared {
 #[derive(Default)]
 struct Streams {
     by_token: HashMap<Token, Arc<Stream>>,
+    /// Mirrors of streams that another one of `by_token` is of, too.
+    further: Vec<Arc<Stream>>,
     by_session: HashMap<u128, usize>,
     /// Only of streams that are looked up so.
     by_binding: HashMap<Binding, HashSet<Token>>,
@@ -89,10 +94,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Registry {
-    pub(crate) fn new(keys: Keys) -> Self {
+    pub(crate) fn new(keys: Keys, storage: Option<Arc<Storage>>) -> Self {
         Self {
             keys,
             sharing: Sharing::default(),
+            storage,
             streams: Mutex::default(),
             bytes: AtomicIsize::new(0),
             lingering: Mutex::default(),
@@ -128,7 +134,9 @@ impl Registry {
         if stream.is_found_by_binding() {
             streams.by_binding.entry(stream.origin.binding).or_default().insert(stream.token);
         }
-        streams.by_token.insert(stream.token, Arc::clone(stream));
+        if let Some(other) = streams.by_token.insert(stream.token, Arc::clone(stream)) {
+            streams.further.push(other);
+        }
         self.ensure_sweeper(&mut streams, &stream.config);
         Ok(())
     }
@@ -166,7 +174,13 @@ impl Registry {
 
     /// All streams, as they are now.
     pub(crate) fn all(&self) -> Vec<Arc<Stream>> {
-        lock(&self.streams).by_token.values().cloned().collect()
+        let streams = lock(&self.streams);
+        streams.by_token.values().chain(&streams.further).cloned().collect()
+    }
+
+    /// Whether this very stream is there.
+    pub(crate) fn has(&self, stream: &Stream) -> bool {
+        lock(&self.streams).has(stream)
     }
 
     /// Whether a session has streams.
@@ -177,7 +191,7 @@ impl Registry {
     /// How many streams, and sessions with streams, there are.
     pub(crate) fn counts(&self) -> (usize, usize) {
         let streams = lock(&self.streams);
-        (streams.by_token.len(), streams.by_session.len())
+        (streams.len(), streams.by_session.len())
     }
 
     /// Drops every stream and ends its readers.
@@ -194,6 +208,21 @@ impl Registry {
             *kept = Arc::new(headers);
         }
         Arc::clone(&kept)
+    }
+
+    // The store
+
+    /// There is something for the store of a stream.
+    #[cold]
+    pub(crate) fn queue_for_store(&self, stream: &Arc<Stream>) {
+        if let Some(storage) = &self.storage {
+            storage.queue(stream);
+        }
+    }
+
+    /// Whether streams are being handed over to other instances.
+    pub(crate) fn hands_over(&self) -> bool {
+        self.storage.is_some() && self.is_draining()
     }
 
     // Drain
@@ -254,6 +283,14 @@ impl Registry {
     }
 }
 
+impl Drop for Registry {
+    fn drop(&mut self) {
+        if let Some(storage) = &self.storage {
+            storage.close();
+        }
+    }
+}
+
 impl Streams {
     /// Whether there is room for a stream.
     fn check(&self, stream: &Stream) -> Result<(), Full> {
@@ -268,11 +305,29 @@ impl Streams {
                 _ => {}
             }
         }
-        if self.by_token.len() < limits.streams { Ok(()) } else { Err(Full::Streams) }
+        if self.len() < limits.streams { Ok(()) } else { Err(Full::Streams) }
+    }
+
+    fn len(&self) -> usize {
+        self.by_token.len() + self.further.len()
+    }
+
+    fn has(&self, stream: &Stream) -> bool {
+        let same = |other: &Arc<Stream>| std::ptr::eq(Arc::as_ptr(other), stream);
+        self.by_token.get(&stream.token).is_some_and(same) || self.further.iter().any(same)
+    }
+
+    fn take(&mut self, stream: &Stream) -> Option<Arc<Stream>> {
+        let same = |other: &Arc<Stream>| std::ptr::eq(Arc::as_ptr(other), stream);
+        if self.by_token.get(&stream.token).is_some_and(same) {
+            return self.by_token.remove(&stream.token);
+        }
+        let index = self.further.iter().position(same)?;
+        Some(self.further.swap_remove(index))
     }
 
     fn remove(&mut self, stream: &Stream) -> Option<Arc<Stream>> {
-        let removed = self.by_token.remove(&stream.token)?;
+        let removed = self.take(stream)?;
         if let Some(tokens) = self.by_binding.get_mut(&stream.origin.binding) {
             tokens.remove(&stream.token);
             if tokens.is_empty() {

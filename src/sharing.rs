@@ -138,7 +138,11 @@ where
             Ok(response) => response,
             Err(error) => return drop(decided.send(Err(error))),
         };
-        let (response, driven) = wrap.shared_response(response);
+        let (response, driven) = if wrap.commits_first() {
+            wrap.stored_shared_response(response).await
+        } else {
+            wrap.shared_response(response)
+        };
         match driven {
             None => drop(decided.send(Ok(response))),
             Some((stream, body)) => {

@@ -6,6 +6,7 @@
 mod effects;
 mod readers;
 mod state;
+mod stored;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -23,6 +24,7 @@ use crate::driver::InnerBody;
 use crate::error::{ResumeError, ResumeErrorKind};
 use crate::exchange::Exchange;
 use crate::jitter::jitter;
+use crate::log::Log;
 use crate::observer::Observation;
 use crate::registry::{LingerPermit, Registry};
 use crate::resume::event_id::{IdLine, Token};
@@ -33,7 +35,7 @@ use crate::resume::{Gap, GapReason};
 pub(crate) use effects::Effects;
 pub(crate) use readers::Close;
 use state::State;
-pub(crate) use state::{Drive, Ending, EvictionClass, Released, Start, Summary, Turn};
+pub(crate) use state::{Drive, Ending, EvictionClass, ForStore, Released, Start, Summary, Turn};
 
 /// When clients of a drained layer come back, unless a reconnection time is configured.
 const DRAIN_RETRY: Duration = Duration::from_secs(1);
@@ -46,6 +48,8 @@ pub(crate) struct Stream {
     pub(crate) origin: Origin,
     pub(crate) config: Arc<Config>,
     pub(crate) registry: Arc<Registry>,
+    /// Whether it is read from the store: its producer is elsewhere, or gone.
+    pub(crate) is_mirror: bool,
     /// Where its tasks run. Without one, its readers drive the inner body themselves, and there is no linger.
     pub(crate) runtime: Option<Handle>,
     state: Mutex<State>,
@@ -89,8 +93,9 @@ impl Stream {
         inner_id: &[u8],
     ) -> Self {
         let line = IdLine::new(&config.marker, &token, 1);
-        let state = Mutex::new(State::new(line, inner_id, origin.exchange.clone()));
-        Self { token, origin, config, registry, runtime: Handle::try_current().ok(), state }
+        let state = State::new(Log::new(line, inner_id), inner_id, origin.exchange.clone());
+        let (state, runtime) = (Mutex::new(state), Handle::try_current().ok());
+        Self { token, origin, config, registry, is_mirror: false, runtime, state }
     }
 
     #[inline]
@@ -111,21 +116,29 @@ impl Stream {
         fx: &mut Effects,
         change: impl FnOnce(&mut State, &mut Effects) -> T,
     ) -> T {
-        let (result, growth) = {
+        let (result, growth, is_for_store) = {
             let mut state = self.lock();
-            (change(&mut state, fx), state.take_growth())
+            (change(&mut state, fx), state.take_growth(), state.queue_for_store())
         };
         if growth != 0 {
             self.registry.grow(growth, &self.config);
         }
         fx.apply(self);
+        if is_for_store {
+            self.registry.queue_for_store(self);
+        }
         result
     }
 
     /// Asks whether an inner body may be read on without a reader, and until when.
     fn permit_linger(&self) -> Option<(LingerPermit, Instant)> {
         let linger = self.config.linger.0?;
-        let possible = self.runtime.is_some() && self.config.rules.retention.payload;
+        // What is drained is handed over to another instance, if there may be one.
+        let is_handed_over = self.registry.hands_over() && self.origin.repeatable;
+        let possible = self.runtime.is_some()
+            && self.config.rules.retention.payload
+            && !self.is_mirror
+            && !is_handed_over;
         let permit = possible
             .then(|| self.registry.permit_linger(self.origin.binding.owner, &self.config.limits));
         Some((permit??, Instant::now() + linger))
@@ -141,7 +154,14 @@ impl Stream {
     /// Removes a reader. `seen` tells whether any of its response was asked for.
     pub(crate) fn detach(self: &Arc<Self>, reader: usize, seen: bool) {
         let permit = || seen.then(|| self.permit_linger()).flatten();
-        self.with(|state, fx| state.detach(reader, permit, fx));
+        let is_left = self.with(|state, fx| {
+            state.detach(reader, permit, fx);
+            state.readers.is_empty()
+        });
+        if self.is_mirror && is_left && !self.is_finished() {
+            // Whoever comes back has to ask the store.
+            self.registry.remove(self);
+        }
         self.registry.client_left();
     }
 
@@ -192,9 +212,13 @@ impl Stream {
         };
         state.end_loan(body);
         let growth = if state.log.take_resized() { state.take_growth() } else { 0 };
+        let is_for_store = state.queue_for_store();
         drop(state);
         if growth != 0 {
             self.registry.grow(growth, &self.config);
+        }
+        if is_for_store {
+            self.registry.queue_for_store(self);
         }
         Some(piece)
     }
@@ -219,21 +243,16 @@ impl Stream {
         })
     }
 
-    /// What the task that drives the inner body of `generation` is to do now.
-    pub(crate) fn drive(
-        self: &Arc<Self>,
-        generation: u32,
-        waker: &Waker,
-        fx: &mut Effects,
-    ) -> Drive {
+    /// What the task that drives this inner body, by its number, is to do now.
+    pub(crate) fn drive(self: &Arc<Self>, body: u32, waker: &Waker, fx: &mut Effects) -> Drive {
         let now = Instant::now();
-        self.with_effects(fx, |state, fx| state.drive(generation, self, waker, now, fx))
+        self.with_effects(fx, |state, fx| state.drive(body, self, waker, now, fx))
     }
 
     /// What the inner body said to the task that drives it. Nobody is woken before [`news`](Self::news).
-    pub(crate) fn take_in(self: &Arc<Self>, generation: u32, data: Bytes) {
+    pub(crate) fn take_in(self: &Arc<Self>, body: u32, data: Bytes) {
         self.with(|state, fx| {
-            if state.is_driven_by(generation) {
+            if state.is_driven_by(body) {
                 state.take_in(data, self, fx);
             }
         });
@@ -250,10 +269,10 @@ impl Stream {
         self.with(|state, fx| state.end(ending, fx));
     }
 
-    /// The same, said by the task that drives the inner body of `generation`.
-    pub(crate) fn end_by_task(self: &Arc<Self>, generation: u32, ending: Ending) {
+    /// The same, said by the task that drives this inner body.
+    pub(crate) fn end_by_task(self: &Arc<Self>, body: u32, ending: Ending) {
         self.with(|state, fx| {
-            if state.is_driven_by(generation) {
+            if state.is_driven_by(body) {
                 state.end(ending, fx);
             }
         });
@@ -287,6 +306,9 @@ impl Stream {
 
     /// Whether it is looked up by its binding: for the inner service's own IDs only where it is certain whose they are.
     pub(crate) fn is_found_by_binding(&self) -> bool {
+        if self.is_mirror {
+            return false;
+        }
         if self.origin.exchange.is_some() {
             return true;
         }
@@ -388,9 +410,9 @@ impl Stream {
         self.with(State::release_unread)
     }
 
-    /// The task that drove the inner body of `generation` has dropped it.
-    pub(crate) fn has_let_go(self: &Arc<Self>, generation: u32) {
-        self.with(|state, _| state.has_let_go(generation));
+    /// The task that drove this inner body has dropped it.
+    pub(crate) fn has_let_go(self: &Arc<Self>, body: u32) {
+        self.with(|state, _| state.has_let_go(body));
     }
 
     /// Ends all other responses of the stream than that of `reader`: the newest connection wins.
@@ -436,12 +458,12 @@ impl Stream {
     }
 
     /// Goes on under the next generation, with an inner body that the caller then [places](Self::place), or drives in
-    /// a task. The inner service was called for a client at `position`. Returns the generation.
+    /// a task. The inner service was called for a client at `position`. Returns the inner body's number.
     pub(crate) fn adopt(self: &Arc<Self>, position: Position) -> u32 {
-        let (adopted, generation) = self.with(|state, fx| {
+        let (adopted, number) = self.with(|state, fx| {
             // It may have been purged meanwhile.
             if !state.is_undecided() {
-                return (false, state.log.generation());
+                return (false, state.body());
             }
             let now = Instant::now();
             let rewinds = !self.config.rules.retention.payload
@@ -450,16 +472,17 @@ impl Stream {
             state.leave_behind(rewinds.then_some(position.offset + 1));
             let seam = state.log.seam(&self.registry.keys);
             let gap = seam.is_none().then_some(GapReason::ProducerLost);
-            let line = IdLine::new(&self.config.marker, &self.token, state.log.generation() + 1);
-            state.log.begin_generation(line, gap, seam, now);
+            let generation = state.next_generation();
+            let line = IdLine::new(&self.config.marker, &self.token, generation);
+            state.log.begin_generation(generation, line, gap, seam, now);
             state.adopted(fx);
             state.adopted_by_nobody(|| self.permit_linger(), fx);
-            (true, state.log.generation())
+            (true, state.body())
         });
         if adopted {
             self.observe(Observation::TakenOver);
         }
-        generation
+        number
     }
 
     // Operators, handlers, time

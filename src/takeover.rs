@@ -59,9 +59,9 @@ where
     runtime.spawn(async move {
         let stream = Arc::clone(&claim.0);
         match adopt(call, claim, &handle).await {
-            Ok(Some((body, generation))) => {
+            Ok(Some((body, number))) => {
                 let _ = decided.send(None);
-                driver::drive(stream, body, generation).await;
+                driver::drive(stream, body, number).await;
             }
             Ok(None) => {
                 let _ = decided.send(None);
@@ -100,9 +100,9 @@ where
     match call.await {
         Ok(response) if answer::is_event_stream(&response) && !handle.is_opted_out() => {
             let body = driver::erase(response.into_body());
-            let generation = claim.0.adopt(claim.1);
+            let number = claim.0.adopt(claim.1);
             handle.bind(&claim.0);
-            Ok(Some((body, generation)))
+            Ok(Some((body, number)))
         }
         Ok(response) if refuses(response.status()) && claim.0.take_refusal() => Ok(None),
         other => Err(other),

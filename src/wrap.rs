@@ -17,12 +17,16 @@ use crate::exchange::{self, Exchange, Primer};
 use crate::handle::StreamHandle;
 use crate::jitter::jitter;
 use crate::observer::Observation;
+use crate::persistence::{OnOutage, Storage};
 use crate::registry::{Registry, Shared};
 use crate::resume::event_id::Token;
 use crate::resume::position::Position;
 use crate::resume::{Gap, GapReason};
 use crate::sse::encode;
 use crate::stream::{Origin, Start, Stream};
+
+/// The store does not answer.
+struct Outage;
 
 /// A stream whose inner body the caller drives.
 pub(crate) type Driven = (Arc<Stream>, InnerBody);
@@ -82,16 +86,21 @@ impl Wrap {
         B: Body + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let place = |stream: &Arc<Stream>, body| {
-            // Who reads on for slow clients must not depend on their sockets.
-            if stream.config.read_on && stream.runtime.is_some() {
-                stream.drive_by_task();
-                driver::spawn(stream, body, 1);
-            } else {
-                stream.place(body);
-            }
-        };
-        self.open(response, place).0
+        let stream = self.stream_of(&response);
+        self.open(response, stream, place).0
+    }
+
+    /// The same where the store has to have the stream first.
+    pub(crate) async fn stored_response<B>(self, response: Response<B>) -> Response<ResumeBody<B>>
+    where
+        B: Body + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let stream = self.stream_of(&response);
+        match self.store_first(stream.as_ref()).await {
+            Ok(()) => self.open(response, stream, place).0,
+            Err(Outage) => self.without_store(response),
+        }
     }
 
     /// The same for a stream that others join: the caller drives the inner body in a task.
@@ -103,16 +112,64 @@ impl Wrap {
         B: Body + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let keep = |stream: &Arc<Stream>, body| {
-            stream.drive_by_task();
-            (Arc::clone(stream), body)
-        };
-        self.open(response, keep)
+        let stream = self.stream_of(&response);
+        self.open(response, stream, keep)
+    }
+
+    /// The same where the store has to have the stream first.
+    pub(crate) async fn stored_shared_response<B>(
+        self,
+        response: Response<B>,
+    ) -> (Response<ResumeBody<B>>, Option<Driven>)
+    where
+        B: Body + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let stream = self.stream_of(&response);
+        match self.store_first(stream.as_ref()).await {
+            Ok(()) => self.open(response, stream, keep),
+            Err(Outage) => (self.without_store(response), None),
+        }
+    }
+
+    /// Whether the store has to have a stream before its client gets anything.
+    pub(crate) fn commits_first(&self) -> bool {
+        let commits_first = |storage: &Arc<Storage>| storage.commits_first();
+        self.config.rules.retention.payload
+            && self.registry.storage.as_ref().is_some_and(commits_first)
+    }
+
+    /// Has the store have a new stream.
+    async fn store_first(&self, stream: Option<&Arc<Stream>>) -> Result<(), Outage> {
+        if let (Some(stream), Some(storage)) = (stream, &self.registry.storage) {
+            storage.ensure_tasks(&self.registry, &self.config);
+            storage.create_now(stream).await.map_err(|_| Outage)?;
+            stream.created();
+        }
+        Ok(())
+    }
+
+    /// What a client gets whose stream is to be in the store first, while that is away.
+    fn without_store<B>(&self, mut response: Response<B>) -> Response<ResumeBody<B>> {
+        self.config.observer.tell(Observation::Refused);
+        let on_outage = self.registry.storage.as_ref().map(|storage| storage.options.on_outage);
+        if on_outage == Some(OnOutage::Refuse) {
+            return answer::unavailable();
+        }
+        response.headers_mut().insert(answer::SSE_RESUME, Answer::Off.value());
+        response.map(ResumeBody::pass)
+    }
+
+    /// The new stream of a response, if that is to be one.
+    fn stream_of<B>(&self, response: &Response<B>) -> Option<Arc<Stream>> {
+        let is_one = answer::is_event_stream(response) && !self.handle.is_opted_out();
+        is_one.then(|| self.stream(response)).flatten()
     }
 
     fn open<B, T>(
         self,
         mut response: Response<B>,
+        stream: Option<Arc<Stream>>,
         begin: impl FnOnce(&Arc<Stream>, InnerBody) -> T,
     ) -> (Response<ResumeBody<B>>, Option<T>)
     where
@@ -124,8 +181,7 @@ impl Wrap {
         }
         // Its reader comes first: a stream without one would be the first to be evicted.
         let from = Position { generation: 1, offset: 0 };
-        let room = self
-            .stream(&response)
+        let room = stream
             .map(|stream| (self.reader(&stream, from, from.generation), stream))
             .filter(|(_, stream)| self.registry.insert(stream).is_ok());
         let Some((reader, stream)) = room else {
@@ -198,7 +254,13 @@ impl Wrap {
         };
         let token = Token::random(&self.registry.keys).ok()?;
         let (config, registry) = (Arc::clone(&self.config), Arc::clone(&self.registry));
-        Some(Arc::new(Stream::new(token, origin, config, registry, &self.inner_id)))
+        let stream = Stream::new(token, origin, config, registry, &self.inner_id);
+        if let Some(storage) = &self.registry.storage {
+            if self.config.rules.retention.payload && stream.runtime.is_some() {
+                stream.begin_storing(storage.commits_first());
+            }
+        }
+        Some(Arc::new(stream))
     }
 
     fn reader(&self, stream: &Arc<Stream>, from: Position, told: u32) -> Reader {
@@ -214,6 +276,24 @@ impl Wrap {
         }
         reader
     }
+}
+
+/// Puts the inner body where it is driven.
+fn place(stream: &Arc<Stream>, body: InnerBody) {
+    // Who reads on for slow clients must not depend on their sockets, and who waits for the store not on that.
+    let by_task = stream.config.read_on || stream.commits_first();
+    if by_task && stream.runtime.is_some() {
+        stream.drive_by_task();
+        driver::spawn(stream, body, 1);
+    } else {
+        stream.place(body);
+    }
+}
+
+/// Leaves it to the caller to drive the inner body in a task.
+fn keep(stream: &Arc<Stream>, body: InnerBody) -> Driven {
+    stream.drive_by_task();
+    (Arc::clone(stream), body)
 }
 
 /// Begins a response with the reconnection time that is configured.

@@ -60,6 +60,7 @@ impl Log {
     /// A new producer goes on from here: what the last one left unfinished is dropped.
     pub(crate) fn begin_generation(
         &mut self,
+        number: u32,
         id_line: IdLine,
         gap: Option<GapReason>,
         seam: Option<Seam>,
@@ -67,19 +68,34 @@ impl Log {
     ) {
         self.end_producer();
         self.history.seal(now);
-        let (number, first) = (self.generation() + 1, self.history.next());
-        match self.later.last_mut() {
-            Some(last) if last.first == first => last.number = number,
-            _ => self.remember(Generation { number, first, gap: None }),
-        }
+        self.note_generation(number, self.history.next(), gap);
         self.next_line = NextLine::new(id_line);
-        if let Some(reason) = gap {
-            self.tell_gap(reason);
-        }
         self.seam = seam.map(Box::new);
         if let (Some(_), Some(inner)) = (&self.seam, &mut self.inner) {
             inner.begin_resend();
         }
+    }
+
+    /// Generation `number` begins at the event `first`, perhaps with a gap.
+    pub(super) fn note_generation(&mut self, number: u32, first: u64, gap: Option<GapReason>) {
+        match self.later.last_mut() {
+            Some(last) if last.first == first => last.number = number,
+            _ => self.remember(Generation { number, first, gap: None }),
+        }
+        if let Some(reason) = gap {
+            self.tell_gap(reason);
+        }
+    }
+
+    /// Whether a generation begins at the event `first`.
+    pub(super) fn begins_at(&self, first: u64) -> bool {
+        self.later.iter().any(|generation| generation.first == first)
+    }
+
+    /// Why events may be missing just before the running generation.
+    pub(crate) fn gap_of_generation(&self) -> Option<GapReason> {
+        let last = self.later.last()?;
+        last.gap.filter(|(number, _)| *number == last.number).map(|(_, reason)| reason)
     }
 
     #[cold]

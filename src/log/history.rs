@@ -252,6 +252,20 @@ impl History {
         }
     }
 
+    /// Counts the events before `next` as missing.
+    pub(crate) fn push_holes(&mut self, next: u64, reason: GapReason, now: Instant) {
+        self.seal(now);
+        self.release_at = 0;
+        let first = std::mem::replace(&mut self.next, next);
+        if self.floor == first {
+            // Nothing is retained before it.
+            self.raise_floor(next, reason);
+            return;
+        }
+        let Seldom { holes, .. } = &mut **self.seldom.get_or_insert_default();
+        holes.push_back(Hole { first, last: next - 1, reason });
+    }
+
     #[cold]
     fn make_room(&mut self, frame: usize, now: impl Fn() -> Instant) {
         self.resized = true;
@@ -419,21 +433,47 @@ impl History {
         self.front.event = self.front.event.max(self.floor);
     }
 
-    /// Reads on from `cursor`: the frames up to the end of a block, but no more than one block.
-    pub(crate) fn read(&mut self, cursor: &mut Cursor, now: impl Fn() -> Instant) -> Found {
-        if cursor.next >= self.next {
-            return Found::End;
+    /// Reads on from `cursor`: the frames up to the end of a block, but no more than one block, and none from the event
+    /// `until` on.
+    pub(crate) fn read(
+        &mut self,
+        cursor: &mut Cursor,
+        until: u64,
+        now: impl Fn() -> Instant,
+    ) -> Found {
+        if let Some(found) = self.read_special(cursor, until) {
+            return found;
+        }
+        let index = self.hinted(cursor).unwrap_or_else(|| self.locate(cursor));
+        if index == self.sealed.len() && self.open.len() - cursor.at as usize >= WORTH_SEALING {
+            self.seal(now());
+        }
+        Found::Frames(self.frames_at(cursor, until, index))
+    }
+
+    /// The same for the store, which copies: it leaves the open block as it is.
+    pub(crate) fn read_to_copy(&self, cursor: &mut Cursor) -> Found {
+        if let Some(found) = self.read_special(cursor, u64::MAX) {
+            return found;
+        }
+        let index = self.hinted(cursor).unwrap_or_else(|| self.locate(cursor));
+        Found::Frames(self.frames_at(cursor, u64::MAX, index))
+    }
+
+    /// What history has at the cursor, if that is no frame.
+    fn read_special(&self, cursor: &mut Cursor, until: u64) -> Option<Found> {
+        if cursor.next >= self.next.min(until) {
+            return Some(Found::End);
         }
         if cursor.next < self.floor {
             let resumed = self.floor - 1;
             *cursor = self.cursor(self.floor);
-            return Found::Missing { resumed, reason: self.floor_reason };
+            return Some(Found::Missing { resumed, reason: self.floor_reason });
         }
-        if let Some(hole) = self.hole_at(cursor.next) {
-            *cursor = self.cursor(hole.last + 1);
-            return Found::Missing { resumed: hole.last, reason: hole.reason };
-        }
-        Found::Frames(self.frames_at(cursor, now))
+        let hole = self.hole_at(cursor.next)?;
+        let resumed = hole.last.min(until - 1);
+        *cursor = self.cursor(resumed + 1);
+        Some(Found::Missing { resumed, reason: hole.reason })
     }
 
     fn hole_at(&self, offset: u64) -> Option<Hole> {
@@ -442,15 +482,18 @@ impl History {
         holes.get(index).filter(|hole| hole.first <= offset).copied()
     }
 
-    fn frames_at(&mut self, cursor: &mut Cursor, now: impl Fn() -> Instant) -> Bytes {
-        let index = self.hinted(cursor).unwrap_or_else(|| self.locate(cursor));
-        if index == self.sealed.len() && self.open.len() - cursor.at as usize >= WORTH_SEALING {
-            self.seal(now());
-        }
-        let (bytes, end, block) = match self.sealed.get(index) {
+    /// The frames of block `index` from the cursor on, up to the event `until`.
+    fn frames_at(&self, cursor: &mut Cursor, until: u64, index: usize) -> Bytes {
+        let (mut bytes, end, block) = match self.sealed.get(index) {
             Some(block) => (block.bytes.slice(cursor.at as usize..), block.end(), index + 1),
             None => (Bytes::copy_from_slice(&self.open[cursor.at as usize..]), self.next, index),
         };
+        if end > until {
+            bytes.truncate(length_of(&bytes, until - cursor.next));
+            let (at, total) = (cursor.at + bytes.len() as u32, cursor.total + bytes.len() as u64);
+            *cursor = Cursor { next: until, total, block: self.dropped + index as u64, at };
+            return bytes;
+        }
         let at = if block == index { self.open.len() as u32 } else { 0 };
         let total = cursor.total + bytes.len() as u64;
         *cursor = Cursor { next: end, total, block: self.dropped + block as u64, at };

@@ -41,6 +41,11 @@ impl InnerIds {
         Self { current: id.to_vec(), ..Self::default() }
     }
 
+    /// The last event ID in force is this one, by what a store says.
+    pub(super) fn take_current(&mut self, id: &[u8]) {
+        self.current = id.to_vec();
+    }
+
     pub(super) fn current(&self) -> &[u8] {
         &self.current
     }
@@ -191,6 +196,18 @@ impl InnerIds {
     fn known_of(&self, offset: u64, frame: &[u8], id_line: &IdLine, keys: &Keys) -> Known {
         let id = self.id_of(offset, frame, id_line).into_boxed_slice();
         Known { offset, id, hash: content_hash(frame, keys) }
+    }
+
+    /// The IDs of the events from `first` to before `next` that their frames do not have.
+    pub(super) fn long_between(&self, first: u64, next: u64) -> Vec<(u64, Box<[u8]>)> {
+        let within = |(offset, _): &&(u64, Box<[u8]>)| (first..next).contains(offset);
+        self.long.iter().filter(within).cloned().collect()
+    }
+
+    /// Takes back what [`long_between`](Self::long_between) gave.
+    pub(super) fn restore_long(&mut self, offset: u64, id: &[u8]) {
+        self.long_bytes += id.len();
+        self.long.push_back((offset, id.into()));
     }
 
     fn long_at(&self, offset: u64) -> Option<Vec<u8>> {

@@ -69,6 +69,13 @@ impl Tail {
         follower.0 == self.end()
     }
 
+    /// The offset of the event after the reader's next piece, if there is one.
+    #[inline]
+    pub(crate) fn next_of(&self, follower: Follower) -> Option<u64> {
+        let index = follower.0.checked_sub(self.first)? as usize;
+        self.pieces.get(index).map(|piece| piece.next)
+    }
+
     /// Whether anybody takes pieces.
     #[inline]
     pub(crate) fn is_followed(&self) -> bool {

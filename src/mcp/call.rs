@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use super::era::Era;
 use super::events;
 use super::message::{Message, Shape};
+use super::stored;
 use crate::exchange::{Exchange, Primer};
 use crate::resume::{Gap, GapReason};
 
@@ -22,6 +23,10 @@ pub(super) struct Call {
 impl Call {
     pub(super) fn new(era: Era) -> Self {
         Self { era, message: OnceLock::new() }
+    }
+
+    pub(super) fn era(&self) -> Era {
+        self.era
     }
 
     /// The body was read.
@@ -73,6 +78,10 @@ impl Exchange for Call {
 
     fn name(&self) -> Option<&str> {
         self.message()?.id.as_deref()
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        stored::encode(self)
     }
 }
 

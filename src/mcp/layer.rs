@@ -10,7 +10,7 @@ use super::again::Again;
 use super::era::Era;
 use super::service::McpResume;
 use super::sessions::Sessions;
-use super::{MCP_SESSION_ID, answers};
+use super::{MCP_SESSION_ID, answers, stored};
 use crate::config::{Closing, Connections, Limits, OnFinished, OnMissing};
 use crate::layer::SseResumeLayer;
 use crate::operator::LayerHandle;
@@ -68,6 +68,7 @@ impl SseResumeLayer {
         config.releases_lingering = true;
         config.only_gets_resume = true;
         config.closing = Closing::Block;
+        config.exchange = stored::revive;
         McpLayer { layer, resumes_newer: false }
     }
 }

@@ -14,6 +14,7 @@ mod layer;
 mod message;
 mod service;
 mod sessions;
+mod stored;
 
 pub use body::McpBody;
 pub use future::McpFuture;

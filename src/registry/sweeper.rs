@@ -34,7 +34,7 @@ impl Registry {
             }
         }
         let mut streams = lock(&self.streams);
-        let is_done = streams.by_token.is_empty();
+        let is_done = streams.len() == 0;
         if is_done {
             streams.sweeper = None;
         }

@@ -30,6 +30,11 @@ impl Key {
         }
     }
 
+    /// A key of this text, which is neither empty nor too long.
+    pub(crate) const fn of_static(text: &'static str) -> Self {
+        Self(Bytes::from_static(text.as_bytes()))
+    }
+
     /// Its bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

@@ -19,7 +19,7 @@ pub(crate) struct Effects {
     pub(super) dropped: Option<InnerBody>,
     /// What an inner body failed with that is forgotten.
     pub(super) error: Option<Arc<BoxError>>,
-    /// With its generation.
+    /// With its number.
     pub(super) spawned: Option<(InnerBody, u32)>,
     /// Who waits for a takeover is woken when this is dropped.
     pub(super) decided: Option<watch::Sender<()>>,
@@ -48,8 +48,8 @@ impl Effects {
     }
 
     fn apply_all(&mut self, stream: &Arc<Stream>) {
-        if let Some((body, generation)) = self.spawned.take() {
-            driver::spawn(stream, body, generation);
+        if let Some((body, number)) = self.spawned.take() {
+            driver::spawn(stream, body, number);
         }
         self.wakers.drain(..).for_each(Waker::wake);
         self.stale.clear();

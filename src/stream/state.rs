@@ -4,6 +4,7 @@ mod driving;
 mod exchanging;
 mod keeping;
 mod reading;
+mod storing;
 mod takeover;
 
 use std::sync::Arc;
@@ -22,11 +23,12 @@ use crate::error::{BoxError, ResumeError, ResumeErrorKind};
 use crate::exchange::Exchange;
 use crate::log::{Cursor, Log};
 use crate::registry::LingerPermit;
-use crate::resume::event_id::IdLine;
 use crate::resume::plan::{StreamState, View};
 use crate::resume::position::Position;
 
 use exchanging::Exchanging;
+pub(crate) use storing::ForStore;
+pub(super) use storing::Storing;
 
 pub(super) struct State {
     pub(super) log: Log,
@@ -42,6 +44,12 @@ pub(super) struct State {
     paused: bool,
     lingering: Option<Box<Lingering>>,
     exchanging: Option<Box<Exchanging>>,
+    /// `None`: no store is to have it.
+    storing: Option<Box<Storing>>,
+    /// Readers get the events before this one.
+    visible: u64,
+    /// How many inner bodies there were, with the running one: who drives an earlier one has no say.
+    bodies: u32,
     /// Where the last reader stood when it left.
     left: Cursor,
     end_told: bool,
@@ -173,13 +181,9 @@ impl Phase {
 }
 
 impl State {
-    pub(super) fn new(
-        id_line: IdLine,
-        inner_id: &[u8],
-        exchange: Option<Arc<dyn Exchange>>,
-    ) -> Self {
+    pub(super) fn new(log: Log, inner_id: &[u8], exchange: Option<Arc<dyn Exchange>>) -> Self {
         Self {
-            log: Log::new(id_line, inner_id),
+            log,
             readers: Readers::default(),
             producer: Producer::None,
             phase: Phase::Live,
@@ -188,6 +192,9 @@ impl State {
             paused: false,
             lingering: None,
             exchanging: exchange.map(|exchange| Box::new(Exchanging::new(exchange, inner_id))),
+            storing: None,
+            visible: u64::MAX,
+            bodies: 1,
             left: Cursor::before(1, 0),
             end_told: false,
             loss_told: false,

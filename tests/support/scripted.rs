@@ -213,6 +213,11 @@ impl Feed {
         wake(&mut state);
     }
 
+    /// How many frames were not read yet.
+    pub fn pending(&self) -> usize {
+        self.0.lock().unwrap().frames.len()
+    }
+
     /// How often the body was polled.
     pub fn polls(&self) -> usize {
         self.0.lock().unwrap().polls

@@ -32,7 +32,7 @@ impl State {
     /// A task drives from now on.
     pub(in crate::stream) fn move_to_task(&mut self, fx: &mut Effects) {
         match std::mem::replace(&mut self.producer, Producer::Task) {
-            Producer::Inline(body) => fx.spawned = Some((body, self.log.generation())),
+            Producer::Inline(body) => fx.spawned = Some((body, self.bodies)),
             Producer::Lent { to, .. } => self.producer = Producer::Lent { to, to_task: true },
             other => self.producer = other,
         }
@@ -163,7 +163,7 @@ impl State {
             Producer::Lent { to_task: false, .. } => self.producer = Producer::Inline(body),
             Producer::Lent { to_task: true, .. } => {
                 self.producer = Producer::Task;
-                fx.spawned = Some((body, self.log.generation()));
+                fx.spawned = Some((body, self.bodies));
             }
             _ => fx.dropped = Some(body),
         }
@@ -234,22 +234,27 @@ impl State {
         followers.peek().is_some() && !followers.any(|follower| tail.is_at_end(follower))
     }
 
-    /// Whether a task drives the inner body of `generation`. If not, that was let go of.
-    pub(in crate::stream) fn is_driven_by(&self, generation: u32) -> bool {
-        matches!((&self.phase, &self.producer), (Phase::Live, Producer::Task))
-            && self.log.generation() == generation
+    /// The number of the inner body that there is, or was last.
+    pub(in crate::stream) fn body(&self) -> u32 {
+        self.bodies
     }
 
-    /// What the task that drives the inner body of `generation` is to do now.
+    /// Whether a task drives this inner body, by its number. If not, that was let go of.
+    pub(in crate::stream) fn is_driven_by(&self, body: u32) -> bool {
+        matches!((&self.phase, &self.producer), (Phase::Live, Producer::Task))
+            && self.bodies == body
+    }
+
+    /// What the task that drives this inner body is to do now.
     pub(in crate::stream) fn drive(
         &mut self,
-        generation: u32,
+        body: u32,
         stream: &Stream,
         waker: &Waker,
         now: Instant,
         fx: &mut Effects,
     ) -> Drive {
-        if !self.is_driven_by(generation) {
+        if !self.is_driven_by(body) {
             return Drive::Stop;
         }
         if self.lingering.as_ref().is_some_and(|lingering| lingering.until <= now) {

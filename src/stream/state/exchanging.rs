@@ -20,7 +20,7 @@ pub(super) struct Exchanging {
     is_refused: bool,
     /// The position under which the client was told that the rest will not come.
     lost_at: Option<Position>,
-    /// Dropped once the task that drives the inner body of this generation has let go of it.
+    /// Dropped once the task that drives the inner body of this number has let go of it.
     released: Option<(u32, oneshot::Sender<()>)>,
 }
 
@@ -61,17 +61,17 @@ impl State {
 
     /// Is told when the task that drives the inner body has let go of it.
     pub(super) fn await_release(&mut self) -> Option<oneshot::Receiver<()>> {
-        let generation = self.log.generation();
+        let body = self.bodies;
         let exchanging = self.exchanging.as_mut()?;
         let (sender, receiver) = oneshot::channel();
-        exchanging.released = Some((generation, sender));
+        exchanging.released = Some((body, sender));
         Some(receiver)
     }
 
-    /// The task of this generation has let go of its inner body.
-    pub(in crate::stream) fn has_let_go(&mut self, generation: u32) {
+    /// The task of this inner body has let go of it.
+    pub(in crate::stream) fn has_let_go(&mut self, body: u32) {
         if let Some(exchanging) = &mut self.exchanging {
-            exchanging.released.take_if(|(of, _)| *of == generation);
+            exchanging.released.take_if(|(of, _)| *of == body);
         }
     }
 

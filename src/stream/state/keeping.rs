@@ -86,6 +86,7 @@ impl State {
     /// Ends the stream and forgets all of it.
     pub(in crate::stream) fn purge(&mut self, fx: &mut Effects) {
         self.end(Ending::Aborted(None), fx);
+        self.storing.take_if(|storing| !storing.is_in_store());
         fx.error = std::mem::replace(&mut self.phase, Phase::Purged).into_error();
         self.log.clear(Instant::now());
         self.readers.wake_all(&mut fx.wakers);

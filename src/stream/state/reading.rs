@@ -157,6 +157,8 @@ impl State {
                 match self.read_history(key, stream) {
                     Some(step) => return Some(step),
                     None if self.log.is_within_oversize() => return None,
+                    // The store has not got the rest yet.
+                    None if self.visible <= self.log.last() => return None,
                     None => {
                         let follower = self.log.tail().follow();
                         self.readers.get(key)?.follower = Some(follower);
@@ -164,6 +166,10 @@ impl State {
                     }
                 }
             };
+            let next = self.log.tail().next_of(follower);
+            if next.is_some_and(|next| next > self.visible) {
+                return None;
+            }
             if let Some(taken) = self.log.tail().take(&mut follower) {
                 reader.follower = Some(follower);
                 reader.cursor = Cursor::before(taken.next, taken.total);
@@ -191,7 +197,7 @@ impl State {
         if next > self.log.last() {
             return None;
         }
-        match self.log.read(&mut reader.cursor, Instant::now) {
+        match self.log.read(&mut reader.cursor, self.visible, Instant::now) {
             Found::Frames(bytes) => {
                 reader.begun = true;
                 Some(Step::Data(bytes))
@@ -233,7 +239,8 @@ impl State {
     /// What a reader gets that has all there is.
     #[inline]
     pub(in crate::stream) fn at_the_end(&mut self, key: usize) -> Option<Step> {
-        if matches!(self.phase, Phase::Live) { None } else { Some(self.last_step(key)) }
+        let goes_on = matches!(self.phase, Phase::Live) || !self.is_end_visible();
+        if goes_on { None } else { Some(self.last_step(key)) }
     }
 
     #[cold]

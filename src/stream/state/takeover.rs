@@ -51,6 +51,7 @@ impl State {
     /// The claim led to a new inner body, which the caller places or drives in a task.
     pub(in crate::stream) fn adopted(&mut self, fx: &mut Effects) {
         self.go_on_exchange();
+        self.bodies += 1;
         fx.decided = std::mem::replace(&mut self.producer, Producer::Task).into_decided();
         self.readers.wake_all(&mut fx.wakers);
     }

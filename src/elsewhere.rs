@@ -1,0 +1,215 @@
+//! Answers a reconnect from the store: for streams whose producer is another instance, or gone.
+
+use std::sync::Arc;
+
+use crate::binding::Binding;
+use crate::config::Config;
+use crate::handle::StreamId;
+use crate::persistence::{Storage, StoredStream, follow, key_of};
+use crate::registry::Registry;
+use crate::resume::event_id::EventId;
+use crate::resume::plan::{Plan, StreamState, View, plan};
+use crate::resume::position::Position;
+use crate::store::{Error, ErrorKind, State};
+use crate::stream::{Origin, Stream};
+
+/// What becomes of a claim.
+pub(crate) enum Claimed {
+    /// The caller calls the inner service.
+    Yes,
+    /// Somebody else was first: what the stream is now has to be looked up.
+    Taken,
+    /// The store did not answer.
+    Outage,
+}
+
+/// A stream that the store has, and what a client gets that comes back to it.
+pub(crate) struct Found {
+    stored: StoredStream,
+    pub(crate) position: Position,
+    pub(crate) plan: Plan,
+}
+
+/// The store of a layer, for one request.
+pub(crate) struct Elsewhere<'a> {
+    pub(crate) storage: &'a Arc<Storage>,
+    pub(crate) registry: &'a Arc<Registry>,
+    pub(crate) config: &'a Arc<Config>,
+}
+
+impl Elsewhere<'_> {
+    /// Looks up the stream of an ID. `None`: there is none, or it is somebody else's.
+    pub(crate) async fn find(
+        &self,
+        id: &EventId,
+        binding: &Binding,
+        may_resume: impl Fn(&StreamId) -> bool,
+    ) -> Result<Option<Found>, Error> {
+        self.storage.ensure_tasks(self.registry, self.config);
+        let stored = match self.storage.look_up(&key_of(&id.token, self.registry)).await {
+            Ok(stored) => stored,
+            Err(error) => {
+                return match error.kind() {
+                    ErrorKind::NotFound | ErrorKind::Purged | ErrorKind::InvalidData => Ok(None),
+                    _ => Err(error),
+                };
+            }
+        };
+        let is_its = stored.origin.binding == *binding
+            && may_resume(&StreamId::named(&id.token, &self.registry.keys));
+        Ok(is_its.then(|| self.decide(stored, id)))
+    }
+
+    /// What a client gets that comes back with `id`.
+    fn decide(&self, stored: StoredStream, id: &EventId) -> Found {
+        let mut position = id.position;
+        let view = self.view(&stored, position);
+        let is_running = position.generation == view.generation && position.offset > view.last;
+        let plan = match view.state {
+            // What it has had, the store has not yet.
+            StreamState::Live if is_running => Plan::Replay { gap: false },
+            // What it has had was lost with its producer. The inner service goes on from its own ID, if it gave one.
+            StreamState::Aborted { repeatable, .. }
+                if is_running && (id.inner.is_none() || !repeatable) =>
+            {
+                position.offset = view.last;
+                plan(&view, position)
+            }
+            _ => plan(&view, position),
+        };
+        Found { stored, position, plan }
+    }
+
+    fn view(&self, stored: &StoredStream, position: Position) -> View {
+        let (record, origin) = (&stored.record, &stored.origin);
+        let extent = &record.extent;
+        let can_go_on = origin.repeatable
+            || origin.exchange.is_some()
+                && stored.progress.inner_id.as_ref().is_some_and(|id| !id.is_empty());
+        let is_lost = extent.lapsed && self.storage.may_claim_lapsed();
+        let state = match extent.state {
+            State::Live if !is_lost => StreamState::Live,
+            State::Finished => StreamState::Finished { end_told: false },
+            // Where nobody can go on, whoever was told so is answered so by any instance.
+            State::Live | State::Aborted => {
+                StreamState::Aborted { repeatable: can_go_on, loss_told: !can_go_on }
+            }
+        };
+        let first_of = |number| {
+            let mut known = record.generations.iter();
+            known.find(|known| known.number == number).map(|known| known.first)
+        };
+        let later = record.generations.iter().filter(|known| known.number > position.generation);
+        View {
+            state,
+            generation: extent.generation,
+            last: extent.next - 1,
+            first: extent.first,
+            first_of_its: first_of(position.generation),
+            first_of_next: later.map(|known| known.first).min(),
+            lost_at: None,
+        }
+    }
+
+    fn origin(&self, stored: &StoredStream) -> Origin {
+        let origin = &stored.origin;
+        let exchange = origin.exchange.as_deref();
+        Origin {
+            binding: origin.binding,
+            is_shared: origin.is_shared,
+            inner_id: origin.inner_id.clone(),
+            repeatable: origin.repeatable,
+            headers: self.registry.intern(origin.headers.clone()),
+            exchange: exchange.and_then(|bytes| (self.config.exchange)(bytes)),
+        }
+    }
+
+    /// The stream as it is read from the store, for a reader at the position. A task reads it once it is
+    /// [shown](Self::show).
+    pub(crate) fn mirror(&self, found: &Found, id: &EventId) -> Arc<Stream> {
+        let next = found.position.offset + 1;
+        let known = self.registry.get(&id.token).filter(|stream| {
+            stream.is_mirror && stream.reaches(next) && (stream.is_live() || stream.is_finished())
+        });
+        known.unwrap_or_else(|| {
+            let (config, registry) = (Arc::clone(self.config), Arc::clone(self.registry));
+            let restored = found.stored.restored(next);
+            let origin = self.origin(&found.stored);
+            Arc::new(Stream::mirror(id.token, origin, config, registry, &restored))
+        })
+    }
+
+    /// Lets others find a mirror that has a reader, and begins to read it. `false`: there is no room for it.
+    pub(crate) fn show(&self, mirror: &Arc<Stream>) -> bool {
+        if !mirror.is_live() || self.registry.has(mirror) {
+            return true;
+        }
+        let Some(runtime) = &mirror.runtime else { return false };
+        let is_in = self.registry.insert(mirror).is_ok();
+        if is_in {
+            runtime.spawn(follow(Arc::clone(mirror), Arc::clone(self.storage)));
+        }
+        is_in
+    }
+
+    /// Makes this instance the producer of an aborted stream, whole as the store has it: the caller calls the inner
+    /// service. `None`: somebody else was first, or there is no room for it.
+    pub(crate) async fn inherit(
+        &self,
+        found: &Found,
+        id: &EventId,
+    ) -> Result<Option<Arc<Stream>>, Error> {
+        let extent = &found.stored.record.extent;
+        let (config, registry) = (Arc::clone(self.config), Arc::clone(self.registry));
+        let (origin, restored) = (self.origin(&found.stored), found.stored.restored(extent.first));
+        let stream = Stream::inherited(id.token, origin, config, registry, &restored);
+        self.storage.load(&stream, extent.next).await?;
+        let key = key_of(&id.token, self.registry);
+        let claimed = match self.storage.claim(&key, extent.generation).await {
+            Ok(claimed) => claimed,
+            Err(error) if is_about_the_stream(error.kind()) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        // Its producer may have written until now, if it was only taken for dead.
+        let next = claimed.record.extent.next;
+        let loaded = self.storage.load(&stream, next).await;
+        stream.take_progress(&claimed.progress.inner_id, claimed.progress.retry);
+        stream.inherit(self.storage.commits_first(), claimed.record.extent.generation);
+        if loaded.is_err() || self.registry.insert(&stream).is_err() {
+            stream.release_claim();
+        }
+        loaded.map(|()| stream.is_undecided().then_some(stream))
+    }
+
+    /// Claims the takeover of a stream that was aborted here, by all who know it.
+    pub(crate) async fn claim(&self, stream: &Arc<Stream>) -> Claimed {
+        if self.storage.end_stored(stream).await.is_err() {
+            return Claimed::Outage;
+        }
+        let Some(generation) = stream.generation_in_store() else { return Claimed::Taken };
+        if !stream.claim() {
+            return Claimed::Taken;
+        }
+        let key = key_of(&stream.token, self.registry);
+        match self.storage.claim(&key, generation).await {
+            Ok(claimed) => {
+                stream.claimed_in_store(claimed.record.extent.generation);
+                Claimed::Yes
+            }
+            Err(error) if is_about_the_stream(error.kind()) => {
+                self.registry.remove(stream);
+                stream.superseded();
+                Claimed::Taken
+            }
+            Err(_) => {
+                stream.release_claim();
+                Claimed::Outage
+            }
+        }
+    }
+}
+
+/// Whether an error says something of the stream, and not of the store.
+fn is_about_the_stream(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Refused | ErrorKind::NotFound | ErrorKind::Purged)
+}

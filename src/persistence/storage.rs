@@ -1,0 +1,439 @@
+//! What all services of a layer share of its store: who this instance is there, what is to be written, and whether the
+//! store answers.
+
+use std::collections::HashSet;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+use tokio::time::{Duration, Instant, timeout};
+
+use super::codec::{Progress, StoredOrigin};
+use super::lease::{self, Contact};
+use super::writer;
+use super::{Durability, Options, Persistence, secret_of};
+use crate::config::Config;
+use crate::handle::StreamId;
+use crate::log::Restored;
+use crate::observer::Observation;
+use crate::registry::Registry;
+use crate::resume::event_id::Token;
+use crate::store::{AnyStore, Claim, Error, ErrorKind, Keep, Key, NewStream, Purge, Record, Store};
+use crate::stream::Stream;
+
+/// How long a request waits for the store.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// See the [module](self).
+pub(crate) struct Storage {
+    pub(crate) store: AnyStore,
+    pub(crate) options: Options,
+    secret: [u8; 32],
+    /// This layer, in this process.
+    instance: Key,
+    queue: Mutex<Queue>,
+    /// There is something in the queue.
+    pub(super) news: Notify,
+    /// Somebody waits for what is in the queue.
+    pub(super) hurry: Notify,
+    /// Something was written.
+    pub(super) progress: Notify,
+    contact: Mutex<Contact>,
+    is_away: AtomicBool,
+    stored: AtomicU64,
+    not_stored: AtomicU64,
+}
+
+/// What is to be written.
+#[derive(Default)]
+struct Queue {
+    streams: Vec<Arc<Stream>>,
+    purges: Vec<Purge>,
+    /// The tasks that write and that keep the lease.
+    tasks: Vec<AbortHandle>,
+}
+
+impl Queue {
+    /// What the last writer had taken is lost with it: it is to be taken again.
+    fn recover(&mut self, registry: &Registry) {
+        let mut known = HashSet::new();
+        let streams = std::mem::take(&mut self.streams).into_iter().chain(registry.all());
+        let each_once = streams.filter(|stream| known.insert(Arc::as_ptr(stream)));
+        self.streams = each_once.filter(|stream| stream.take_all_again()).collect();
+    }
+}
+
+/// A stream as the store has it.
+pub(crate) struct StoredStream {
+    pub(crate) record: Record,
+    pub(crate) origin: StoredOrigin,
+    pub(crate) progress: Progress,
+}
+
+impl StoredStream {
+    fn new(record: Record) -> Result<Self, Error> {
+        let malformed = |_| Error::new(ErrorKind::InvalidData, "it is of another version");
+        let origin = StoredOrigin::decode(&record.origin).map_err(malformed)?;
+        let progress = Progress::decode(&record.progress).map_err(malformed)?;
+        Ok(Self { record, origin, progress })
+    }
+
+    /// What a log is made of that begins before the event `next`.
+    pub(crate) fn restored(&self, next: u64) -> Restored {
+        Restored {
+            next,
+            generations: generations(&self.record),
+            retry: self.progress.retry,
+            inner_id: self.progress.inner_id.clone(),
+        }
+    }
+}
+
+/// Number, first event and gap of each generation.
+pub(crate) fn generations(record: &Record) -> Vec<(u32, u64, Option<crate::resume::GapReason>)> {
+    let later = record.generations.iter().filter(|generation| generation.number > 1);
+    later.map(|generation| (generation.number, generation.first, generation.gap)).collect()
+}
+
+/// What the store knows a stream by.
+pub(crate) fn key_of(token: &Token, registry: &Registry) -> Key {
+    key_of_stream(StreamId::named(token, &registry.keys))
+}
+
+/// The same, by what operators know it by.
+pub(crate) fn key_of_stream(id: StreamId) -> Key {
+    key(id.to_string())
+}
+
+/// What the store knows a session or an owner by.
+pub(crate) fn key_of_fingerprint(fingerprint: u128) -> Key {
+    key(format!("{fingerprint:032x}"))
+}
+
+fn key(text: String) -> Key {
+    // 32 digits are one.
+    Key::new(text).unwrap_or_else(|_| Key::of_static("unnamed"))
+}
+
+impl Storage {
+    pub(crate) fn new(persistence: &Persistence) -> Self {
+        let mut random = [0; 16];
+        // Without random bytes nothing can be named, and so nothing is produced.
+        let _ = getrandom::fill(&mut random);
+        Self {
+            store: persistence.store.clone(),
+            options: persistence.options,
+            secret: *persistence.secret(),
+            instance: key_of_fingerprint(u128::from_be_bytes(random)),
+            queue: Mutex::default(),
+            news: Notify::new(),
+            hurry: Notify::new(),
+            progress: Notify::new(),
+            contact: Mutex::default(),
+            is_away: AtomicBool::new(false),
+            stored: AtomicU64::new(0),
+            not_stored: AtomicU64::new(0),
+        }
+    }
+
+    /// The same with another secret, for a layer that was given one.
+    pub(crate) fn with_secret(&self, secret: [u8; 32]) -> Persistence {
+        let (store, options) = (self.store.clone(), self.options);
+        Persistence { store, secret, options }
+    }
+
+    pub(crate) fn commits_first(&self) -> bool {
+        self.options.durability == Durability::CommitFirst
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn contact(&self) -> MutexGuard<'_, Contact> {
+        self.contact.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // The queue
+
+    /// There is something to write of a stream.
+    pub(crate) fn queue(self: &Arc<Self>, stream: &Arc<Stream>) {
+        self.lock().streams.push(Arc::clone(stream));
+        self.news.notify_one();
+        self.ensure_tasks(&stream.registry, &stream.config);
+    }
+
+    /// Removes what the store has. It is tried until it succeeds, as long as there is the layer.
+    pub(crate) fn purge(self: &Arc<Self>, what: Purge, registry: &Arc<Registry>) {
+        self.lock().purges.push(what);
+        self.news.notify_one();
+        self.ensure_tasks(registry, &Config::default());
+    }
+
+    /// Starts the tasks that write and that keep the lease, if there are none: the last ones may have gone with their
+    /// runtime.
+    pub(crate) fn ensure_tasks(self: &Arc<Self>, registry: &Arc<Registry>, config: &Config) {
+        let mut queue = self.lock();
+        if !queue.tasks.is_empty() && !queue.tasks.iter().any(AbortHandle::is_finished) {
+            return;
+        }
+        let Ok(runtime) = Handle::try_current() else { return };
+        if !queue.tasks.is_empty() {
+            queue.tasks.drain(..).for_each(|task| task.abort());
+            queue.recover(registry);
+        }
+        let (registry, age) = (Arc::downgrade(registry), config.rules.retention.age);
+        let keep = lease::keep(Arc::clone(self), registry.clone(), age);
+        let write = writer::write(Arc::clone(self), registry);
+        queue.tasks = vec![runtime.spawn(keep).abort_handle(), runtime.spawn(write).abort_handle()];
+    }
+
+    /// What there is to write now.
+    pub(super) fn take_streams(&self, most: usize) -> Vec<Arc<Stream>> {
+        let mut queue = self.lock();
+        let count = queue.streams.len().min(most);
+        queue.streams.drain(..count).collect()
+    }
+
+    /// Puts streams back that were taken and not looked at.
+    pub(super) fn put_back(&self, streams: impl Iterator<Item = Arc<Stream>>) {
+        self.lock().streams.extend(streams);
+    }
+
+    /// There is more to write of a stream.
+    pub(super) fn requeue(&self, stream: &Arc<Stream>) {
+        self.put_back(std::iter::once(Arc::clone(stream)));
+    }
+
+    pub(super) fn take_purges(&self) -> Vec<Purge> {
+        std::mem::take(&mut self.lock().purges)
+    }
+
+    pub(super) fn put_back_purges(&self, mut purges: Vec<Purge>) {
+        let mut queue = self.lock();
+        purges.append(&mut queue.purges);
+        queue.purges = purges;
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        let queue = self.lock();
+        queue.streams.is_empty() && queue.purges.is_empty()
+    }
+
+    /// Has the writer look whether the layer is still there.
+    pub(crate) fn close(&self) {
+        self.news.notify_one();
+    }
+
+    // The store
+
+    /// Asks the store, but not for ever.
+    pub(crate) async fn call<T>(
+        &self,
+        call: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        self.call_within(self.options.lease.max(PATIENCE), call).await
+    }
+
+    /// Asks the store for a request that waits.
+    async fn ask<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        self.call_within(PATIENCE, call).await
+    }
+
+    async fn call_within<T>(
+        &self,
+        patience: Duration,
+        call: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let late = |error| Error::new(ErrorKind::Unreachable, error);
+        timeout(patience, call).await.unwrap_or_else(|elapsed| Err(late(elapsed)))
+    }
+
+    /// Notes whether the store answers. Returns what is new about that.
+    pub(super) fn note(&self, is_away: bool) -> Option<Observation> {
+        let was_away = self.is_away.swap(is_away, Ordering::Relaxed);
+        match (was_away, is_away) {
+            (false, true) => Some(Observation::StoreAway),
+            (true, false) => Some(Observation::StoreBack),
+            _ => None,
+        }
+    }
+
+    /// Whether the store did not answer when it was last asked to write.
+    pub(crate) fn is_away(&self) -> bool {
+        self.is_away.load(Ordering::Relaxed)
+    }
+
+    /// Events that were written, and events that never will be.
+    pub(super) fn count(&self, stored: u64, not_stored: u64) {
+        self.stored.fetch_add(stored, Ordering::Relaxed);
+        self.not_stored.fetch_add(not_stored, Ordering::Relaxed);
+    }
+
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        (self.stored.load(Ordering::Relaxed), self.not_stored.load(Ordering::Relaxed))
+    }
+
+    /// A stream for the store, as it is to be created.
+    pub(crate) fn new_stream(&self, stream: &Stream) -> NewStream {
+        let (origin, config) = (&stream.origin, &stream.config);
+        let retention = &config.rules.retention;
+        let stored = StoredOrigin {
+            binding: origin.binding,
+            is_shared: origin.is_shared,
+            repeatable: origin.repeatable,
+            inner_id: origin.inner_id.clone(),
+            headers: (*origin.headers).clone(),
+            exchange: origin.exchange.as_ref().map(|exchange| exchange.encode()),
+        };
+        NewStream {
+            producer: self.instance.clone(),
+            session: origin.binding.session.map(key_of_fingerprint),
+            owner: origin.binding.owner.map(key_of_fingerprint),
+            origin: stored.encode(),
+            keep: Keep {
+                events: retention.events.max(config.rules.dedupe_window as u64),
+                bytes: retention.bytes as u64,
+                age: retention.age,
+            },
+        }
+    }
+
+    /// Creates a stream, unless that has happened.
+    pub(crate) async fn create(&self, stream: &Stream) -> Result<(), Error> {
+        let key = key_of(&stream.token, &stream.registry);
+        let created = self.call(self.store.create(&key, &self.new_stream(stream))).await;
+        match created {
+            Err(error) if error.kind() == ErrorKind::Refused => {
+                let record = self.call(self.store.record(&key)).await?;
+                let is_ours = record.extent.producer == self.instance;
+                if is_ours { Ok(()) } else { Err(error) }
+            }
+            created => created,
+        }
+    }
+
+    /// The same for a request that waits.
+    pub(crate) async fn create_now(&self, stream: &Stream) -> Result<(), Error> {
+        self.ask(async {
+            self.leased().await;
+            self.create(stream).await
+        })
+        .await
+    }
+
+    /// What the store has of a stream.
+    pub(crate) async fn look_up(&self, key: &Key) -> Result<StoredStream, Error> {
+        StoredStream::new(self.ask(self.store.record(key)).await?)
+    }
+
+    /// Makes this instance the producer of the generation after `after`.
+    pub(crate) async fn claim(&self, key: &Key, after: u32) -> Result<StoredStream, Error> {
+        let producer = self.instance.clone();
+        let claim = Claim { after, producer, gap: None };
+        let claimed = self
+            .ask(async {
+                self.leased().await;
+                self.store.claim(key, &claim).await
+            })
+            .await;
+        let record = match claimed {
+            Ok(record) => record,
+            // The answer to an earlier one may have been lost.
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                let record = self.ask(self.store.record(key)).await?;
+                let extent = &record.extent;
+                if extent.generation <= after || extent.producer != self.instance {
+                    return Err(error);
+                }
+                record
+            }
+            Err(error) => return Err(error),
+        };
+        StoredStream::new(record)
+    }
+
+    pub(super) fn is_producer(&self, record: &Record) -> bool {
+        record.extent.producer == self.instance
+    }
+
+    pub(super) async fn store_sweep(&self) -> Result<(), Error> {
+        self.store.sweep().await.map(|_| ())
+    }
+
+    /// Purges, and keeps the secret.
+    pub(super) async fn store_purge(&self, what: &Purge) -> Result<(), Error> {
+        self.call(self.store.purge(what)).await?;
+        if *what == Purge::All {
+            self.call(async { secret_of(&self.store, &self.secret).await.map(|_| ()) }).await?;
+        }
+        Ok(())
+    }
+
+    // The lease
+
+    /// Renews the lease; says whether the store has answered.
+    pub(super) async fn renew(&self) -> bool {
+        let (begun, lease) = (Instant::now(), self.options.lease);
+        let patience = lease / 3;
+        let renewed = self.call_within(patience, self.store.renew(&self.instance, lease)).await;
+        {
+            let mut contact = self.contact();
+            match &renewed {
+                Ok(()) => contact.renewed(begun, lease),
+                Err(_) => contact.failed(),
+            }
+        }
+        if renewed.is_ok() {
+            self.progress.notify_waiters();
+        }
+        renewed.is_ok()
+    }
+
+    /// Waits until this instance has a lease: what it produces without one is anybody's.
+    pub(super) async fn leased(&self) {
+        loop {
+            let progress = self.progress.notified();
+            if self.contact().holds(Instant::now()) {
+                return;
+            }
+            progress.await;
+        }
+    }
+
+    /// Whether this instance may go on with what another one's lapsed lease has left.
+    pub(crate) fn may_claim_lapsed(&self) -> bool {
+        self.contact().may_claim(Instant::now(), self.options.lease)
+    }
+
+    /// Waits until the store has the end of a stream that has ended.
+    pub(crate) async fn end_stored(&self, stream: &Stream) -> Result<(), Error> {
+        self.until(|| stream.is_ended_in_store()).await
+    }
+
+    /// Waits until the store has all that was said.
+    async fn until(&self, done: impl Fn() -> bool) -> Result<(), Error> {
+        self.ask(async {
+            loop {
+                let progress = self.progress.notified();
+                if done() {
+                    return Ok(());
+                }
+                self.hurry.notify_one();
+                progress.await;
+            }
+        })
+        .await
+    }
+
+    /// Hands all over to other instances: what is there is written, and the lease is given up. Waits no longer than a
+    /// request would.
+    pub(crate) async fn hand_over(&self, registry: &Registry) -> Result<(), Error> {
+        let streams = registry.all();
+        self.until(|| streams.iter().all(|stream| stream.is_all_stored())).await?;
+        self.until(|| self.is_idle()).await
+    }
+}

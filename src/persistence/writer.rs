@@ -1,0 +1,317 @@
+//! The one writer of a layer: it keeps a cursor into each log, and writes what is new of all of them in batches.
+
+use std::sync::{Arc, Weak};
+
+use tokio::task::JoinSet;
+use tokio::time::{Duration, Instant, sleep, timeout};
+
+use super::codec::{Progress, encode_piece};
+use super::storage::{Storage, key_of};
+use crate::jitter::jitter;
+use crate::log::StoredPiece;
+use crate::observer::Observation;
+use crate::registry::Registry;
+use crate::resume::GapReason;
+use crate::store::{Append, Content, Error, ErrorKind, Piece, State, Store};
+use crate::stream::{ForStore, Stream};
+
+/// Streams in one batch.
+const MOST_STREAMS: usize = 256;
+/// Streams that are created at the same time.
+const MOST_CREATED: usize = 32;
+/// About how large a piece gets that is made of several events.
+const PIECE: usize = 32 * 1024;
+
+/// How long new streams wait for the lease before others are written.
+const LEASE_PATIENCE: Duration = Duration::from_secs(1);
+
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// What is new of one stream, and was not acknowledged yet.
+type Pending = (Arc<Stream>, Append);
+
+/// What the writer has taken from the queue, and the store does not have yet.
+#[derive(Default)]
+struct Writer {
+    pending: Vec<Pending>,
+    /// Streams that are to be created.
+    new: Vec<Arc<Stream>>,
+    /// Since when the store has not taken anything.
+    failing_since: Option<Instant>,
+    pause: Duration,
+}
+
+/// Writes as long as the layer, or one of its streams, is there.
+pub(super) async fn write(storage: Arc<Storage>, registry: Weak<Registry>) {
+    let mut writer = Writer::default();
+    loop {
+        if writer.is_empty() && storage.is_idle() {
+            if registry.strong_count() == 0 {
+                return;
+            }
+            storage.news.notified().await;
+            // What comes now is written with it.
+            let _ = timeout(storage.options.batch_delay, storage.hurry.notified()).await;
+        }
+        writer.round(&storage).await;
+    }
+}
+
+impl Writer {
+    fn is_empty(&self) -> bool {
+        self.pending.is_empty() && self.new.is_empty()
+    }
+
+    /// Writes what there is, once. If the store does not take it, it is for the next round, after a pause.
+    async fn round(&mut self, storage: &Arc<Storage>) {
+        let is_purged = purge(storage).await;
+        let room = storage.options.batch_bytes.saturating_sub(self.bytes());
+        if room > 0 {
+            self.take(storage, room);
+        }
+        let is_created = self.create(storage).await;
+        let is_written = self.append(storage).await;
+        storage.progress.notify_waiters();
+        if is_purged && is_created && is_written {
+            self.failing_since = None;
+            self.pause = FIRST_PAUSE;
+            return;
+        }
+        let since = *self.failing_since.get_or_insert_with(Instant::now);
+        if since.elapsed() >= storage.options.outage_timeout {
+            self.break_off();
+        }
+        sleep(jitter(self.pause, 0.5)).await;
+        self.pause = (self.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+    }
+
+    /// Bytes that wait for the store already.
+    fn bytes(&self) -> usize {
+        self.pending.iter().map(|(_, append)| append.bytes() as usize).sum()
+    }
+
+    /// Takes what is new, of about `room` bytes.
+    fn take(&mut self, storage: &Storage, mut room: usize) {
+        let mut streams = storage.take_streams(MOST_STREAMS).into_iter();
+        for stream in streams.by_ref() {
+            if stream.is_to_be_created() {
+                self.new.push(stream);
+                continue;
+            }
+            let Some(taken) = stream.take_for_store(room, PIECE) else { continue };
+            room = room.saturating_sub(taken.batch.bytes);
+            self.add(storage, stream, taken);
+            if room == 0 {
+                break;
+            }
+        }
+        storage.put_back(streams);
+    }
+
+    fn add(&mut self, storage: &Storage, stream: Arc<Stream>, taken: ForStore) {
+        if taken.is_empty() {
+            self.acknowledge(storage, &stream, taken.first, false);
+            return;
+        }
+        let encoding = storage.options.encoding;
+        let ForStore { generation, first, batch, progress, gap, end } = taken;
+        let lost = batch.pieces.iter().map(not_stored).sum::<u64>();
+        if lost > 0 {
+            storage.count(0, lost);
+            stream.observe(Observation::NotStored { events: lost });
+        }
+        let pieces = batch.pieces.into_iter().map(|piece| encode_piece(piece, encoding)).collect();
+        let progress = progress.map(|(retry, inner_id)| Progress { retry, inner_id }.encode());
+        let key = key_of(&stream.token, &stream.registry);
+        let append = Append { stream: key, generation, first, pieces, progress, gap, end };
+        self.pending.push((stream, append));
+    }
+
+    /// Creates the new streams. Returns whether the store has taken them all.
+    async fn create(&mut self, storage: &Arc<Storage>) -> bool {
+        if self.new.is_empty() {
+            return true;
+        }
+        if timeout(LEASE_PATIENCE, storage.leased()).await.is_err() {
+            return false;
+        }
+        let mut new = std::mem::take(&mut self.new);
+        let mut all = true;
+        while !new.is_empty() {
+            let now = new.split_off(new.len().saturating_sub(MOST_CREATED));
+            let mut creations = JoinSet::new();
+            for stream in now {
+                let storage = Arc::clone(storage);
+                creations.spawn(async move {
+                    let created = storage.create(&stream).await;
+                    (stream, created)
+                });
+            }
+            while let Some(done) = creations.join_next().await {
+                // It does not panic, but where the runtime ends.
+                let Ok((stream, created)) = done else { continue };
+                match created {
+                    Ok(()) => {
+                        stream.created();
+                        let next = stream.stored_next();
+                        self.acknowledge(storage, &stream, next, false);
+                    }
+                    Err(error) => match error.kind() {
+                        ErrorKind::Refused | ErrorKind::LimitReached => go_without(&stream),
+                        ErrorKind::Purged => forget(&stream),
+                        _ => {
+                            all = false;
+                            self.new.push(stream);
+                        }
+                    },
+                }
+            }
+        }
+        all
+    }
+
+    /// Appends what is pending. Returns whether the store has taken it all.
+    async fn append(&mut self, storage: &Storage) -> bool {
+        if self.pending.is_empty() {
+            return true;
+        }
+        let (streams, batch): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.pending).into_iter().unzip();
+        let results = storage.call(storage.store.append(&batch)).await;
+        let is_reached = results.is_ok();
+        if let Some(news) = storage.note(!is_reached) {
+            streams.iter().take(1).for_each(|stream| stream.observe(news));
+        }
+        let written = results.unwrap_or_else(|_| {
+            batch.iter().map(|_| Err(Error::from(ErrorKind::Unreachable))).collect()
+        });
+        let mut all = is_reached;
+        for ((stream, append), result) in streams.into_iter().zip(batch).zip(written) {
+            match result {
+                Ok(()) => {
+                    let events = append.next() - append.first;
+                    storage.count(events, 0);
+                    self.acknowledge(storage, &stream, append.next(), append.end.is_some());
+                }
+                Err(error) => match error.kind() {
+                    ErrorKind::Refused => all &= self.reconcile(storage, stream, append).await,
+                    ErrorKind::Purged => forget(&stream),
+                    ErrorKind::NotFound => go_without(&stream),
+                    ErrorKind::LimitReached => {
+                        all = false;
+                        self.pending.push((stream, without_events(storage, append)));
+                    }
+                    _ => {
+                        all = false;
+                        self.pending.push((stream, append));
+                    }
+                },
+            }
+        }
+        all
+    }
+
+    fn acknowledge(&self, storage: &Storage, stream: &Arc<Stream>, next: u64, end: bool) {
+        if stream.acknowledged(next, end) {
+            storage.requeue(stream);
+        }
+    }
+
+    /// An append does not fit what the store has: it was written before, or somebody else produces the stream now, or
+    /// the store has fallen back. Returns whether that is clear.
+    async fn reconcile(&mut self, storage: &Storage, stream: Arc<Stream>, append: Append) -> bool {
+        let record = match storage.call(storage.store.record(&append.stream)).await {
+            Ok(record) => record,
+            Err(error) => {
+                match error.kind() {
+                    ErrorKind::Purged => forget(&stream),
+                    ErrorKind::NotFound => go_without(&stream),
+                    _ => {
+                        self.pending.push((stream, append));
+                        return false;
+                    }
+                }
+                return true;
+            }
+        };
+        let extent = &record.extent;
+        let is_ours = storage.is_producer(&record) && extent.generation == append.generation;
+        let is_written = match append.end {
+            Some(end) => extent.state == State::from(end) && extent.next == append.next(),
+            None => extent.state == State::Live && extent.next >= append.next(),
+        };
+        if is_ours && is_written {
+            storage.count(append.next() - append.first, 0);
+            self.acknowledge(storage, &stream, append.next(), append.end.is_some());
+        } else if is_ours && extent.state == State::Live {
+            // It has lost what it had acknowledged, as some do when they fail over: it gets that again.
+            stream.take_again_from(extent.next);
+            storage.requeue(&stream);
+        } else {
+            supersede(&stream);
+        }
+        true
+    }
+
+    /// Breaks off the responses that have waited too long.
+    fn break_off(&self) {
+        let waiting = self.pending.iter().map(|(stream, _)| stream).chain(&self.new);
+        waiting.for_each(|stream| {
+            stream.break_off_unstored();
+        });
+    }
+}
+
+/// Somebody else produces the stream now.
+fn supersede(stream: &Arc<Stream>) {
+    stream.registry.remove(stream);
+    stream.superseded();
+    stream.observe(Observation::Superseded);
+}
+
+/// The store does not have the stream, and never will. Clients that get only what it has get no more.
+fn go_without(stream: &Arc<Stream>) {
+    if !stream.stop_storing() {
+        supersede(stream);
+    }
+}
+
+/// The stream was purged elsewhere.
+fn forget(stream: &Arc<Stream>) {
+    stream.registry.remove(stream);
+    stream.purge();
+}
+
+/// Whether all is purged that was asked for.
+async fn purge(storage: &Storage) -> bool {
+    let mut purges = storage.take_purges();
+    while let Some(what) = purges.first() {
+        if storage.store_purge(what).await.is_err() {
+            storage.put_back_purges(purges);
+            return false;
+        }
+        purges.remove(0);
+    }
+    true
+}
+
+/// How many events of a piece the store came too late for.
+fn not_stored(piece: &StoredPiece) -> u64 {
+    match piece {
+        StoredPiece::Hole { count, reason: GapReason::NotStored, .. } => *count,
+        _ => 0,
+    }
+}
+
+/// The same with holes in place of events: one of them is larger than the store can hold.
+fn without_events(storage: &Storage, append: Append) -> Append {
+    let hole = |piece: Piece| match piece.content {
+        Content::Hole(_) => piece,
+        Content::Events(_) => {
+            storage.count(0, piece.count);
+            Piece::hole(piece.first, piece.count, GapReason::NotStored)
+        }
+    };
+    Append { pieces: append.pieces.into_iter().map(hole).collect(), ..append }
+}

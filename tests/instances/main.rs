@@ -1,0 +1,87 @@
+//! Several instances of a layer with one store: any of them answers any reconnect, and any of them may die.
+
+#[path = "../support/app.rs"]
+mod app;
+#[path = "../support/client.rs"]
+mod client;
+mod durability;
+#[path = "../support/faulty_store.rs"]
+mod faulty_store;
+mod handover;
+mod outages;
+#[path = "../support/random.rs"]
+mod random;
+mod resumes;
+#[path = "../support/scripted.rs"]
+mod scripted;
+
+use std::time::Duration;
+
+use tower_sse_resume::store::MemoryStore;
+use tower_sse_resume::{Durability, Persistence, SseResumeLayer};
+
+use app::App;
+use faulty_store::FaultyStore;
+
+const SECRET: [u8; 32] = [7; 32];
+
+/// The store, and what all instances have in common.
+struct Instances {
+    store: MemoryStore,
+    durability: Durability,
+    layer: fn(SseResumeLayer) -> SseResumeLayer,
+}
+
+/// An instance with its own way to the store.
+struct Instance {
+    app: App,
+    way: FaultyStore,
+}
+
+impl std::ops::Deref for Instance {
+    type Target = App;
+
+    fn deref(&self) -> &App {
+        &self.app
+    }
+}
+
+impl std::ops::DerefMut for Instance {
+    fn deref_mut(&mut self) -> &mut App {
+        &mut self.app
+    }
+}
+
+impl Instances {
+    fn new(durability: Durability) -> Self {
+        Self { store: MemoryStore::new(), durability, layer: |layer| layer }
+    }
+
+    fn start(&self) -> Instance {
+        self.start_with(|persistence| persistence)
+    }
+
+    fn start_with(&self, configure: impl FnOnce(Persistence) -> Persistence) -> Instance {
+        let way = FaultyStore::new(&self.store);
+        let persistence = Persistence::with_secret(way.clone(), SECRET).durability(self.durability);
+        let layer = SseResumeLayer::new().store(configure(persistence));
+        Instance { app: App::with((self.layer)(layer)), way }
+    }
+}
+
+impl Instance {
+    /// Ends it as SIGKILL does: it says nothing more to anybody.
+    fn kill(&self) {
+        self.way.cut();
+    }
+}
+
+/// Long enough for everything that needs no lease to lapse.
+async fn a_moment() {
+    tokio::time::sleep(Duration::from_millis(100)).await;
+}
+
+/// Long enough for the lease of a dead instance to lapse, and for others to know that.
+async fn a_lease() {
+    tokio::time::sleep(Duration::from_secs(40)).await;
+}
