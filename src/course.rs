@@ -70,6 +70,12 @@ impl Chooser {
             Some(stream) if stream.is_mirror && !stream.is_finished() => {
                 Course::LookUp(binding, id)
             }
+            // Another instance may have taken it over without its knowing.
+            Some(stream)
+                if stream.is_stored() && id.position.generation > stream.last_generation() =>
+            {
+                Course::LookUp(binding, id)
+            }
             Some(stream) if self.is_for(parts, &stream, &binding) => {
                 self.resume(parts, binding, &stream, &id)
             }

@@ -127,6 +127,13 @@ impl Stream {
         self.lock().generation_in_store()
     }
 
+    /// The last generation whose positions are known here: that of the end, if it may have been told.
+    pub(crate) fn last_generation(&self) -> u32 {
+        let state = self.lock();
+        let is_over = !matches!(state.summary().state, StreamState::Live);
+        state.log.generation() + u32::from(is_over)
+    }
+
     /// The store has this instance as the producer of a new generation.
     pub(crate) fn claimed_in_store(&self, generation: u32) {
         self.lock().claimed_in_store(generation);

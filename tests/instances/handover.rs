@@ -14,9 +14,9 @@ async fn when_an_instance_dies_another_one_goes_on_with_the_inner_services_last_
     one.body().send("id: a\ndata: 1\n\nid: b\ndata: 2\n\n");
     first.read_events(2).await;
     let id = first.last_event_id();
+    a_moment().await;
     // Two has to have been in contact for a lease.
     drop(two.get(&id).await);
-    a_moment().await;
     one.kill();
     a_lease().await;
     let mut second = two.get(&id).await;
@@ -36,8 +36,8 @@ async fn without_inner_ids_the_client_is_told_that_the_producer_was_lost() {
     one.body().send("data: 1\n\ndata: 2\n\n");
     first.read_events(1).await;
     let id = first.header("sse-resume-from").unwrap().to_owned();
-    drop(two.get(&id).await);
     a_moment().await;
+    drop(two.get(&id).await);
     one.kill();
     a_lease().await;
     let mut second = two.get(&id).await;
@@ -74,8 +74,8 @@ async fn a_producer_that_comes_back_to_life_after_it_was_superseded_says_nothing
     one.body().send("id: 1\ndata: 1\n\n");
     first.read_events(1).await;
     let id = first.last_event_id();
-    drop(two.get(&id).await);
     a_moment().await;
+    drop(two.get(&id).await);
     one.way.cut();
     a_lease().await;
     let mut second = two.get(&id).await;

@@ -1,5 +1,7 @@
 //! Several instances of a layer with one store: any of them answers any reconnect, and any of them may die.
 
+#![allow(unreachable_pub)]
+
 #[path = "../support/app.rs"]
 mod app;
 #[path = "../support/client.rs"]

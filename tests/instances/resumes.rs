@@ -68,6 +68,7 @@ async fn a_position_ahead_of_the_store_waits_for_it_to_come_there() {
     second.settle().await;
     one.way.mend();
     one.body().send("data: 4\n\n");
+    first.read_events(4).await;
     second.read_events(1).await;
     assert_eq!(second.data(), ["4"]);
 }
@@ -104,11 +105,17 @@ async fn what_the_store_no_longer_keeps_is_a_gap() {
         a_moment().await;
     }
     let from = first.header("sse-resume-from").unwrap().to_owned();
+    a_sweep().await;
     let mut second = two.get(&from).await;
     second.read_events(3).await;
     assert_eq!(second.header("sse-resume"), Some("gap"));
     assert!(second.gaps()[0].contains(r#""missed":3,"reason":"evicted""#), "{:?}", second.gaps());
     assert_eq!(second.data()[1..], ["4", "5"]);
+}
+
+/// Long enough for the store to be swept.
+async fn a_sweep() {
+    tokio::time::sleep(std::time::Duration::from_secs(170)).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -129,6 +136,7 @@ async fn several_clients_share_one_reading_of_the_store() {
     }
     let before = two.way.calls();
     one.body().send("data: 2\n\n");
+    first.read_events(2).await;
     for other in &mut others {
         other.read_events(1).await;
     }
