@@ -173,7 +173,7 @@ impl Elsewhere<'_> {
         // Its producer may have written until now, if it was only taken for dead.
         let next = claimed.record.extent.next;
         let loaded = self.storage.load(&stream, next).await;
-        stream.take_progress(&claimed.progress.inner_id, claimed.progress.retry);
+        stream.take_progress(&claimed.progress);
         stream.inherit(self.storage.commits_first(), claimed.record.extent.generation);
         if loaded.is_err() || self.registry.insert(&stream).is_err() {
             stream.release_claim();

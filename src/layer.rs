@@ -92,8 +92,9 @@ impl SseResumeLayer {
     /// otherwise.
     #[must_use]
     pub fn store(self, persistence: Persistence) -> Self {
-        let storage = Some(Arc::new(Storage::new(&persistence)));
-        Self { config: self.config, ..Self::made_of(persistence.keys(), storage) }
+        let keys = persistence.keys();
+        let storage = Some(Arc::new(Storage::new(persistence)));
+        Self { config: self.config, ..Self::made_of(keys, storage) }
     }
 
     /// How much of each stream is kept. Default: 1,000 events, 1 MiB, 300 seconds.

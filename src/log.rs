@@ -20,7 +20,7 @@ use bytes::BytesMut;
 use tokio::time::Instant;
 
 pub(crate) use history::{Cursor, Found};
-pub(crate) use stored::{Batch, Restored, StoredPiece};
+pub(crate) use stored::{Batch, LaterGeneration, Progress, Restored, StoredPiece};
 pub(crate) use tail::Follower;
 
 use crate::config::Rules;

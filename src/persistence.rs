@@ -171,10 +171,6 @@ impl Persistence {
     pub(crate) fn keys(&self) -> Keys {
         Keys::new(&self.secret)
     }
-
-    pub(crate) fn secret(&self) -> &[u8; 32] {
-        &self.secret
-    }
 }
 
 impl Default for Options {

@@ -23,6 +23,9 @@ impl SseResumeLayer {
     /// | `sse_resume_slow_readers_total` | | readers that fell behind the history |
     /// | `sse_resume_oversize_frames_total` | | frames that were too large to be recorded |
     /// | `sse_resume_refused_total` | | responses that passed because there was no room |
+    /// | `sse_resume_not_stored_events_total` | | events that the store came too late for |
+    /// | `sse_resume_store_outages_total` | `state`: `began`, `ended` | outages of the store |
+    /// | `sse_resume_superseded_total` | | streams that another instance has taken over from this one |
     ///
     /// Labels have no other values than these, so their number is bounded, and none holds data of users. For gauges,
     /// read [`LayerHandle::stats`](crate::LayerHandle::stats) as often as you like.
@@ -69,5 +72,15 @@ fn count(observation: &Observation) {
         Observation::SlowReader => counter!("sse_resume_slow_readers_total").increment(1),
         Observation::OversizeFrame => counter!("sse_resume_oversize_frames_total").increment(1),
         Observation::Refused => counter!("sse_resume_refused_total").increment(1),
+        Observation::NotStored { events } => {
+            counter!("sse_resume_not_stored_events_total").increment(events);
+        }
+        Observation::StoreAway => {
+            counter!("sse_resume_store_outages_total", "state" => "began").increment(1);
+        }
+        Observation::StoreBack => {
+            counter!("sse_resume_store_outages_total", "state" => "ended").increment(1);
+        }
+        Observation::Superseded => counter!("sse_resume_superseded_total").increment(1),
     }
 }

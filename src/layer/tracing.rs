@@ -25,6 +25,10 @@ impl SseResumeLayer {
     /// | `INFO` | `slow reader` | |
     /// | `WARN` | `oversize frame` | |
     /// | `WARN` | `no room for a stream` | |
+    /// | `WARN` | `events not stored` | `events` |
+    /// | `WARN` | `store away` | |
+    /// | `INFO` | `store back` | |
+    /// | `WARN` | `superseded` | |
     ///
     /// [`Observation`] says what each means. No field holds data of users.
     ///
@@ -57,5 +61,9 @@ fn trace(observation: &Observation) {
         Observation::SlowReader => info!(target: TARGET, "slow reader"),
         Observation::OversizeFrame => warn!(target: TARGET, "oversize frame"),
         Observation::Refused => warn!(target: TARGET, "no room for a stream"),
+        Observation::NotStored { events } => warn!(target: TARGET, events, "events not stored"),
+        Observation::StoreAway => warn!(target: TARGET, "store away"),
+        Observation::StoreBack => info!(target: TARGET, "store back"),
+        Observation::Superseded => warn!(target: TARGET, "superseded"),
     }
 }

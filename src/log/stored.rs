@@ -4,7 +4,6 @@ use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 
 use super::history::{History, frames_of};
-use super::inner_ids::InnerIds;
 use super::{Cursor, Found, Log};
 use crate::config::Rules;
 use crate::resume::GapReason;
@@ -37,18 +36,27 @@ pub(crate) struct Batch {
     pub(crate) bytes: usize,
 }
 
-/// What is known of a stream beside its events.
+/// What changes as events go by.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Restored {
-    /// The offset of the event that comes next.
-    pub(crate) next: u64,
-    /// Number, first offset and gap of each generation.
-    pub(crate) generations: Vec<(u32, u64, Option<GapReason>)>,
+pub(crate) struct Progress {
     /// The last reconnection time that the inner service set, in milliseconds.
     pub(crate) retry: Option<u64>,
     /// The inner service's last event ID, if it has ever given one.
     pub(crate) inner_id: Option<Vec<u8>>,
 }
+
+/// What is known of a stream beside its events.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Restored {
+    /// The offset of the event that comes next.
+    pub(crate) next: u64,
+    /// Number, first offset and gap of each generation but the first.
+    pub(crate) generations: Vec<LaterGeneration>,
+    pub(crate) progress: Progress,
+}
+
+/// Number, first offset and gap of a generation.
+pub(crate) type LaterGeneration = (u32, u64, Option<GapReason>);
 
 impl StoredPiece {
     pub(crate) fn first(&self) -> u64 {
@@ -71,22 +79,20 @@ impl Log {
         let mut log = Self::new(id_line, &[]);
         log.history = History::starting_at(restored.next);
         log.note_generations(&restored.generations);
-        log.retry = restored.retry;
-        log.inner =
-            restored.inner_id.as_ref().map(|id| Box::new(InnerIds::called_with(id.as_slice())));
+        log.take_progress(&restored.progress);
         log
     }
 
     /// Takes over the inner service's last ID and the last reconnection time, as they are at the log's end.
-    pub(crate) fn take_progress(&mut self, inner_id: Option<&[u8]>, retry: Option<u64>) {
-        self.retry = retry;
-        if let Some(id) = inner_id {
+    pub(crate) fn take_progress(&mut self, progress: &Progress) {
+        self.retry = progress.retry;
+        if let Some(id) = &progress.inner_id {
             self.inner.get_or_insert_default().take_current(id);
         }
     }
 
     /// Takes over what is known of the generations by now.
-    pub(crate) fn note_generations(&mut self, generations: &[(u32, u64, Option<GapReason>)]) {
+    pub(crate) fn note_generations(&mut self, generations: &[LaterGeneration]) {
         for (number, first, gap) in generations {
             // A gap may have turned out since the generation began.
             let is_running = *number == self.generation() && self.gap_of_generation().is_none();

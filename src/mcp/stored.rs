@@ -1,5 +1,5 @@
 //! A call as another instance gets it from a store: a byte for the era, one for the shape of the message, then its ID and
-//! its method, each after its length; a length of 0xffff says that there is none.
+//! its method, each after its length.
 
 use std::sync::Arc;
 
@@ -7,8 +7,6 @@ use super::call::Call;
 use super::era::Era;
 use super::message::{Message, Shape};
 use crate::exchange::Exchange;
-
-const NONE: u16 = u16::MAX;
 
 /// What [`revive`] reads.
 pub(super) fn encode(call: &Call) -> Vec<u8> {
@@ -25,10 +23,10 @@ pub(super) fn encode(call: &Call) -> Vec<u8> {
     };
     let mut out = vec![era, shape];
     for text in [&message.id, &message.method] {
+        let text = text.as_deref().unwrap_or_default();
         // They are no longer than a kilobyte.
-        let len = text.as_ref().map_or(NONE, |text| text.len() as u16);
-        out.extend_from_slice(&len.to_be_bytes());
-        out.extend_from_slice(text.as_deref().unwrap_or_default().as_bytes());
+        out.extend_from_slice(&(text.len() as u16).to_be_bytes());
+        out.extend_from_slice(text.as_bytes());
     }
     out
 }
@@ -49,22 +47,21 @@ pub(super) fn revive(bytes: &[u8]) -> Option<Arc<dyn Exchange>> {
             2 => Shape::Batch,
             _ => return None,
         };
-        let (id, method) = (take_text(&mut rest)?, take_text(&mut rest)?);
-        call.learn(Message { shape, id, method, ..Message::default() });
+        let mut text = || take_text(&mut rest);
+        let (id, method) = (text()?, text()?);
+        let there = |text: Box<str>| Some(text).filter(|text| !text.is_empty());
+        let (id, method) = (there(id), there(method));
+        call.learn(Message { shape, method, id, ..Message::default() });
     }
     Some(Arc::new(call))
 }
 
-fn take_text(rest: &mut &[u8]) -> Option<Option<Box<str>>> {
+/// What is not there is empty: no ID is, and no method that counts.
+fn take_text(rest: &mut &[u8]) -> Option<Box<str>> {
     let (len, after) = rest.split_first_chunk()?;
-    let len = u16::from_be_bytes(*len);
-    if len == NONE {
-        *rest = after;
-        return Some(None);
-    }
-    let (text, after) = after.split_at_checked(usize::from(len))?;
+    let (text, after) = after.split_at_checked(u16::from_be_bytes(*len).into())?;
     *rest = after;
-    Some(Some(str::from_utf8(text).ok()?.into()))
+    Some(std::str::from_utf8(text).ok()?.into())
 }
 
 #[cfg(test)]

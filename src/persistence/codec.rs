@@ -5,7 +5,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::binding::Binding;
-use crate::log::StoredPiece;
+use crate::log::{Progress, StoredPiece};
 use crate::store::{Content, Piece};
 
 /// The only version there is.
@@ -39,13 +39,6 @@ pub(crate) struct StoredOrigin {
     pub(crate) headers: HeaderMap,
     /// What a preset knows of the request that it answers.
     pub(crate) exchange: Option<Vec<u8>>,
-}
-
-/// What changes as events go by.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Progress {
-    pub(crate) retry: Option<u64>,
-    pub(crate) inner_id: Option<Vec<u8>>,
 }
 
 /// What does not have the form that is written here.
@@ -108,29 +101,27 @@ impl StoredOrigin {
     }
 }
 
-impl Progress {
-    pub(crate) fn encode(&self) -> Bytes {
-        let mut out = BytesMut::new();
-        out.put_u8(VERSION);
-        let bit = |is: bool, bit| if is { bit } else { 0 };
-        let flags = bit(self.retry.is_some(), RETRY) | bit(self.inner_id.is_some(), INNER_ID);
-        put_number(&mut out, flags);
-        self.retry.iter().for_each(|retry| put_number(&mut out, *retry));
-        self.inner_id.iter().for_each(|id| put_bytes(&mut out, id));
-        out.freeze()
-    }
+pub(crate) fn encode_progress(progress: &Progress) -> Bytes {
+    let mut out = BytesMut::new();
+    out.put_u8(VERSION);
+    let bit = |is: bool, bit| if is { bit } else { 0 };
+    let flags = bit(progress.retry.is_some(), RETRY) | bit(progress.inner_id.is_some(), INNER_ID);
+    put_number(&mut out, flags);
+    progress.retry.iter().for_each(|retry| put_number(&mut out, *retry));
+    progress.inner_id.iter().for_each(|id| put_bytes(&mut out, id));
+    out.freeze()
+}
 
-    /// What a stream had at its beginning is nothing at all.
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
-        if bytes.is_empty() {
-            return Ok(Self::default());
-        }
-        let mut input = Input::versioned(bytes)?;
-        let flags = input.number()?;
-        let retry = (flags & RETRY != 0).then(|| input.number()).transpose()?;
-        let inner_id = (flags & INNER_ID != 0).then(|| input.bytes()).transpose()?;
-        Ok(Self { retry, inner_id: inner_id.map(<[u8]>::to_vec) })
+/// What a stream had at its beginning is nothing at all.
+pub(crate) fn decode_progress(bytes: &[u8]) -> Result<Progress, Malformed> {
+    if bytes.is_empty() {
+        return Ok(Progress::default());
     }
+    let mut input = Input::versioned(bytes)?;
+    let flags = input.number()?;
+    let retry = (flags & RETRY != 0).then(|| input.number()).transpose()?;
+    let inner_id = (flags & INNER_ID != 0).then(|| input.bytes()).transpose()?;
+    Ok(Progress { retry, inner_id: inner_id.map(<[u8]>::to_vec) })
 }
 
 /// A piece for a store.
@@ -297,9 +288,9 @@ mod tests {
         }
         let progress = Progress { retry: Some(u64::MAX), inner_id: Some(b"x".to_vec()) };
         for progress in [progress, Progress::default()] {
-            assert_eq!(Progress::decode(&progress.encode()), Ok(progress));
+            assert_eq!(decode_progress(&encode_progress(&progress)), Ok(progress));
         }
-        assert_eq!(Progress::decode(b""), Ok(Progress::default()));
+        assert_eq!(decode_progress(b""), Ok(Progress::default()));
     }
 
     #[test]
@@ -332,7 +323,7 @@ mod tests {
             let versioned: Vec<u8> = [VERSION].into_iter().chain(bytes.iter().copied()).collect();
             for bytes in [bytes, versioned] {
                 let _ = StoredOrigin::decode(&bytes);
-                let _ = Progress::decode(&bytes);
+                let _ = decode_progress(&bytes);
                 let _ = decode_piece(Piece::events(u64::MAX - 1, 1, bytes));
             }
         }

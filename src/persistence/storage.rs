@@ -11,13 +11,13 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{Duration, Instant, timeout};
 
-use super::codec::{Progress, StoredOrigin};
+use super::codec::{self, StoredOrigin};
 use super::lease::{self, Contact};
 use super::writer;
 use super::{Durability, Options, Persistence, secret_of};
 use crate::config::Config;
 use crate::handle::StreamId;
-use crate::log::Restored;
+use crate::log::{LaterGeneration, Progress, Restored};
 use crate::observer::Observation;
 use crate::registry::Registry;
 use crate::resume::event_id::Token;
@@ -77,23 +77,18 @@ impl StoredStream {
     fn new(record: Record) -> Result<Self, Error> {
         let malformed = |_| Error::new(ErrorKind::InvalidData, "it is of another version");
         let origin = StoredOrigin::decode(&record.origin).map_err(malformed)?;
-        let progress = Progress::decode(&record.progress).map_err(malformed)?;
+        let progress = codec::decode_progress(&record.progress).map_err(malformed)?;
         Ok(Self { record, origin, progress })
     }
 
     /// What a log is made of that begins before the event `next`.
     pub(crate) fn restored(&self, next: u64) -> Restored {
-        Restored {
-            next,
-            generations: generations(&self.record),
-            retry: self.progress.retry,
-            inner_id: self.progress.inner_id.clone(),
-        }
+        Restored { next, generations: generations(&self.record), progress: self.progress.clone() }
     }
 }
 
-/// Number, first event and gap of each generation.
-pub(crate) fn generations(record: &Record) -> Vec<(u32, u64, Option<crate::resume::GapReason>)> {
+/// All generations but the first.
+pub(super) fn generations(record: &Record) -> Vec<LaterGeneration> {
     let later = record.generations.iter().filter(|generation| generation.number > 1);
     later.map(|generation| (generation.number, generation.first, generation.gap)).collect()
 }
@@ -119,14 +114,15 @@ fn key(text: String) -> Key {
 }
 
 impl Storage {
-    pub(crate) fn new(persistence: &Persistence) -> Self {
+    pub(crate) fn new(persistence: Persistence) -> Self {
+        let Persistence { store, secret, options } = persistence;
         let mut random = [0; 16];
         // Without random bytes nothing can be named, and so nothing is produced.
         let _ = getrandom::fill(&mut random);
         Self {
-            store: persistence.store.clone(),
-            options: persistence.options,
-            secret: *persistence.secret(),
+            store,
+            options,
+            secret,
             instance: key_of_fingerprint(u128::from_be_bytes(random)),
             queue: Mutex::default(),
             news: Notify::new(),

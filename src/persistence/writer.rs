@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, sleep, timeout};
 
-use super::codec::{Progress, encode_piece};
+use super::codec::{encode_piece, encode_progress};
 use super::storage::{Storage, key_of};
 use crate::jitter::jitter;
 use crate::log::StoredPiece;
@@ -32,8 +32,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 type Pending = (Arc<Stream>, Append);
 
 /// What the writer has taken from the queue, and the store does not have yet.
-#[derive(Default)]
 struct Writer {
+    storage: Arc<Storage>,
     pending: Vec<Pending>,
     /// Streams that are to be created.
     new: Vec<Arc<Stream>>,
@@ -44,8 +44,9 @@ struct Writer {
 
 /// Writes as long as the layer, or one of its streams, is there.
 pub(super) async fn write(storage: Arc<Storage>, registry: Weak<Registry>) {
-    let mut writer = Writer::default();
+    let mut writer = Writer::new(storage);
     loop {
+        let storage = &writer.storage;
         if writer.is_empty() && storage.is_idle() {
             if registry.strong_count() == 0 {
                 return;
@@ -54,32 +55,37 @@ pub(super) async fn write(storage: Arc<Storage>, registry: Weak<Registry>) {
             // What comes now is written with it.
             let _ = timeout(storage.options.batch_delay, storage.hurry.notified()).await;
         }
-        writer.round(&storage).await;
+        writer.round().await;
     }
 }
 
 impl Writer {
+    fn new(storage: Arc<Storage>) -> Self {
+        let (pending, new) = (Vec::new(), Vec::new());
+        Self { storage, pending, new, failing_since: None, pause: FIRST_PAUSE }
+    }
+
     fn is_empty(&self) -> bool {
         self.pending.is_empty() && self.new.is_empty()
     }
 
     /// Writes what there is, once. If the store does not take it, it is for the next round, after a pause.
-    async fn round(&mut self, storage: &Arc<Storage>) {
-        let is_purged = purge(storage).await;
-        let room = storage.options.batch_bytes.saturating_sub(self.bytes());
+    async fn round(&mut self) {
+        let is_purged = purge(&self.storage).await;
+        let room = self.storage.options.batch_bytes.saturating_sub(self.bytes());
         if room > 0 {
-            self.take(storage, room);
+            self.take(room);
         }
-        let is_created = self.create(storage).await;
-        let is_written = self.append(storage).await;
-        storage.progress.notify_waiters();
+        let is_created = self.create().await;
+        let is_written = self.append().await;
+        self.storage.progress.notify_waiters();
         if is_purged && is_created && is_written {
             self.failing_since = None;
             self.pause = FIRST_PAUSE;
             return;
         }
         let since = *self.failing_since.get_or_insert_with(Instant::now);
-        if since.elapsed() >= storage.options.outage_timeout {
+        if since.elapsed() >= self.storage.options.outage_timeout {
             self.break_off();
         }
         sleep(jitter(self.pause, 0.5)).await;
@@ -92,8 +98,8 @@ impl Writer {
     }
 
     /// Takes what is new, of about `room` bytes.
-    fn take(&mut self, storage: &Storage, mut room: usize) {
-        let mut streams = storage.take_streams(MOST_STREAMS).into_iter();
+    fn take(&mut self, mut room: usize) {
+        let mut streams = self.storage.take_streams(MOST_STREAMS).into_iter();
         for stream in streams.by_ref() {
             if stream.is_to_be_created() {
                 self.new.push(stream);
@@ -101,39 +107,39 @@ impl Writer {
             }
             let Some(taken) = stream.take_for_store(room, PIECE) else { continue };
             room = room.saturating_sub(taken.batch.bytes);
-            self.add(storage, stream, taken);
+            self.add(stream, taken);
             if room == 0 {
                 break;
             }
         }
-        storage.put_back(streams);
+        self.storage.put_back(streams);
     }
 
-    fn add(&mut self, storage: &Storage, stream: Arc<Stream>, taken: ForStore) {
+    fn add(&mut self, stream: Arc<Stream>, taken: ForStore) {
         if taken.is_empty() {
-            self.acknowledge(storage, &stream, taken.first, false);
+            self.acknowledge(&stream, taken.first, false);
             return;
         }
-        let encoding = storage.options.encoding;
+        let encoding = self.storage.options.encoding;
         let ForStore { generation, first, batch, progress, gap, end } = taken;
         let lost = batch.pieces.iter().map(not_stored).sum::<u64>();
         if lost > 0 {
-            storage.count(0, lost);
+            self.storage.count(0, lost);
             stream.observe(Observation::NotStored { events: lost });
         }
         let pieces = batch.pieces.into_iter().map(|piece| encode_piece(piece, encoding)).collect();
-        let progress = progress.map(|(retry, inner_id)| Progress { retry, inner_id }.encode());
+        let progress = progress.as_ref().map(encode_progress);
         let key = key_of(&stream.token, &stream.registry);
         let append = Append { stream: key, generation, first, pieces, progress, gap, end };
         self.pending.push((stream, append));
     }
 
     /// Creates the new streams. Returns whether the store has taken them all.
-    async fn create(&mut self, storage: &Arc<Storage>) -> bool {
+    async fn create(&mut self) -> bool {
         if self.new.is_empty() {
             return true;
         }
-        if timeout(LEASE_PATIENCE, storage.leased()).await.is_err() {
+        if timeout(LEASE_PATIENCE, self.storage.leased()).await.is_err() {
             return false;
         }
         let mut new = std::mem::take(&mut self.new);
@@ -142,7 +148,7 @@ impl Writer {
             let now = new.split_off(new.len().saturating_sub(MOST_CREATED));
             let mut creations = JoinSet::new();
             for stream in now {
-                let storage = Arc::clone(storage);
+                let storage = Arc::clone(&self.storage);
                 creations.spawn(async move {
                     let created = storage.create(&stream).await;
                     (stream, created)
@@ -155,7 +161,7 @@ impl Writer {
                     Ok(()) => {
                         stream.created();
                         let next = stream.stored_next();
-                        self.acknowledge(storage, &stream, next, false);
+                        self.acknowledge(&stream, next, false);
                     }
                     Err(error) => match error.kind() {
                         ErrorKind::Refused | ErrorKind::LimitReached => go_without(&stream),
@@ -172,12 +178,13 @@ impl Writer {
     }
 
     /// Appends what is pending. Returns whether the store has taken it all.
-    async fn append(&mut self, storage: &Storage) -> bool {
+    async fn append(&mut self) -> bool {
         if self.pending.is_empty() {
             return true;
         }
         let (streams, batch): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.pending).into_iter().unzip();
+        let storage = Arc::clone(&self.storage);
         let results = storage.call(storage.store.append(&batch)).await;
         let is_reached = results.is_ok();
         if let Some(news) = storage.note(!is_reached) {
@@ -192,15 +199,15 @@ impl Writer {
                 Ok(()) => {
                     let events = append.next() - append.first;
                     storage.count(events, 0);
-                    self.acknowledge(storage, &stream, append.next(), append.end.is_some());
+                    self.acknowledge(&stream, append.next(), append.end.is_some());
                 }
                 Err(error) => match error.kind() {
-                    ErrorKind::Refused => all &= self.reconcile(storage, stream, append).await,
+                    ErrorKind::Refused => all &= self.reconcile(stream, append).await,
                     ErrorKind::Purged => forget(&stream),
                     ErrorKind::NotFound => go_without(&stream),
                     ErrorKind::LimitReached => {
                         all = false;
-                        self.pending.push((stream, without_events(storage, append)));
+                        self.pending.push((stream, without_events(&storage, append)));
                     }
                     _ => {
                         all = false;
@@ -212,15 +219,16 @@ impl Writer {
         all
     }
 
-    fn acknowledge(&self, storage: &Storage, stream: &Arc<Stream>, next: u64, end: bool) {
+    fn acknowledge(&self, stream: &Arc<Stream>, next: u64, end: bool) {
         if stream.acknowledged(next, end) {
-            storage.requeue(stream);
+            self.storage.requeue(stream);
         }
     }
 
     /// An append does not fit what the store has: it was written before, or somebody else produces the stream now, or
     /// the store has fallen back. Returns whether that is clear.
-    async fn reconcile(&mut self, storage: &Storage, stream: Arc<Stream>, append: Append) -> bool {
+    async fn reconcile(&mut self, stream: Arc<Stream>, append: Append) -> bool {
+        let storage = Arc::clone(&self.storage);
         let record = match storage.call(storage.store.record(&append.stream)).await {
             Ok(record) => record,
             Err(error) => {
@@ -243,7 +251,7 @@ impl Writer {
         };
         if is_ours && is_written {
             storage.count(append.next() - append.first, 0);
-            self.acknowledge(storage, &stream, append.next(), append.end.is_some());
+            self.acknowledge(&stream, append.next(), append.end.is_some());
         } else if is_ours && extent.state == State::Live {
             // It has lost what it had acknowledged, as some do when they fail over: it gets that again.
             stream.take_again_from(extent.next);

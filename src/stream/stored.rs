@@ -10,7 +10,7 @@ use super::effects::Effects;
 use super::state::{Ending, ForStore, State, Storing};
 use super::{Drive, Origin, Stream};
 use crate::config::Config;
-use crate::log::{Log, Restored, StoredPiece};
+use crate::log::{LaterGeneration, Log, Progress, Restored, StoredPiece};
 use crate::registry::Registry;
 use crate::resume::event_id::{IdLine, Token};
 use crate::resume::plan::StreamState;
@@ -28,7 +28,7 @@ impl Stream {
         let generation = restored.generations.last().map_or(1, |(number, ..)| *number);
         let line = IdLine::new(&config.marker, &token, generation);
         let exchange = origin.exchange.clone();
-        let inner_id = restored.inner_id.clone().unwrap_or_default();
+        let inner_id = restored.progress.inner_id.clone().unwrap_or_default();
         let state = State::new(Log::restored(line, restored), &inner_id, exchange);
         let (state, runtime) = (Mutex::new(state), Handle::try_current().ok());
         Self { token, origin, config, registry, is_mirror, runtime, state }
@@ -203,15 +203,12 @@ impl Stream {
     }
 
     /// Takes over the inner service's last ID and the last reconnection time, as the store has them.
-    pub(crate) fn take_progress(&self, inner_id: &Option<Vec<u8>>, retry: Option<u64>) {
-        self.lock().log.take_progress(inner_id.as_deref(), retry);
+    pub(crate) fn take_progress(&self, progress: &Progress) {
+        self.lock().log.take_progress(progress);
     }
 
     /// Notes where the generations begin.
-    pub(crate) fn note_generations(
-        &self,
-        generations: &[(u32, u64, Option<crate::resume::GapReason>)],
-    ) {
+    pub(crate) fn note_generations(&self, generations: &[LaterGeneration]) {
         self.lock().log.note_generations(generations);
     }
 

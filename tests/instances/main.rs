@@ -1,6 +1,6 @@
 //! Several instances of a layer with one store: any of them answers any reconnect, and any of them may die.
 
-#![allow(unreachable_pub)]
+#![allow(dead_code, unreachable_pub)]
 
 #[path = "../support/app.rs"]
 mod app;

@@ -5,6 +5,7 @@ mod calls;
 mod endings;
 mod eras;
 mod example;
+mod instances;
 mod passing;
 mod requests;
 mod rmcp_types;

@@ -9,6 +9,7 @@
 pub mod app;
 pub mod client;
 pub mod cutter;
+pub mod faulty_store;
 #[cfg(feature = "mcp")]
 pub mod mcp;
 pub mod process;

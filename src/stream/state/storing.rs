@@ -2,7 +2,7 @@
 
 use super::{Ending, Phase, State};
 use crate::error::ResumeErrorKind;
-use crate::log::{Batch, Cursor};
+use crate::log::{Batch, Cursor, Progress};
 use crate::resume::GapReason;
 use crate::store::End;
 use crate::stream::effects::Effects;
@@ -21,16 +21,16 @@ pub(in crate::stream) struct Storing {
     /// The event after the last one that the store has acknowledged.
     stored: u64,
     gap: Option<GapReason>,
-    end: Progress,
+    end: Ended,
     /// Whether the writer knows that there is something for it.
     is_queued: bool,
     /// What the store was told of the inner service's last ID and reconnection time.
-    told: (Option<u64>, Option<Vec<u8>>),
+    told: Progress,
 }
 
 /// How far the end of a generation has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Progress {
+enum Ended {
     Open,
     Handed,
     Stored,
@@ -41,8 +41,8 @@ pub(crate) struct ForStore {
     pub(crate) generation: u32,
     pub(crate) first: u64,
     pub(crate) batch: Batch,
-    /// The last reconnection time and the inner service's last ID, if they are others than before.
-    pub(crate) progress: Option<(Option<u64>, Option<Vec<u8>>)>,
+    /// If it is another one than before.
+    pub(crate) progress: Option<Progress>,
     pub(crate) gap: Option<GapReason>,
     pub(crate) end: Option<End>,
 }
@@ -64,9 +64,9 @@ impl Storing {
             cursor: Cursor::before(1, 0),
             stored: 1,
             gap: None,
-            end: Progress::Open,
+            end: Ended::Open,
             is_queued: false,
-            told: (None, None),
+            told: Progress::default(),
         }
     }
 
@@ -123,7 +123,7 @@ impl State {
         let Some(storing) = &self.storing else { return false };
         !storing.is_created
             || storing.cursor.next <= self.log.last()
-            || self.end_for_store().is_some() && storing.end == Progress::Open
+            || self.end_for_store().is_some() && storing.end == Ended::Open
             || self.gap_for_store().is_some()
     }
 
@@ -169,19 +169,18 @@ impl State {
         let batch = self.log.unstored(&mut storing.cursor, most, piece);
         let next = storing.cursor.next;
         let all = next > self.log.last();
-        let end = end.filter(|_| all && storing.end == Progress::Open);
+        let end = end.filter(|_| all && storing.end == Ended::Open);
         if end.is_some() {
-            storing.end = Progress::Handed;
+            storing.end = Ended::Handed;
         }
         storing.gap = gap.or(storing.gap);
         let inner_id = if all {
             self.log.has_inner_ids().then(|| self.log.inner_id().to_vec())
         } else {
-            self.log.inner_id_at(next - 1).or_else(|| storing.told.1.clone())
+            self.log.inner_id_at(next - 1).or_else(|| storing.told.inner_id.clone())
         };
-        let now = (self.log.retry(), inner_id);
-        let is_news = now != storing.told;
-        let progress = is_news.then(|| now.clone());
+        let now = Progress { retry: self.log.retry(), inner_id };
+        let progress = (now != storing.told).then(|| now.clone());
         storing.told = now;
         Some(ForStore { generation: storing.generation, first, batch, progress, gap, end })
     }
@@ -198,7 +197,7 @@ impl State {
         storing.stored = next;
         storing.is_queued = false;
         if end {
-            storing.end = Progress::Stored;
+            storing.end = Ended::Stored;
         }
         if storing.commits_first {
             self.visible = next;
@@ -209,14 +208,14 @@ impl State {
 
     /// Whether the store has all that there is, and the end.
     pub(in crate::stream) fn is_ended_in_store(&self) -> bool {
-        let ended = |storing: &Storing| storing.end == Progress::Stored;
+        let ended = |storing: &Storing| storing.end == Ended::Stored;
         self.storing.as_deref().is_none_or(ended)
     }
 
     /// Whether the store has all that there is.
     pub(in crate::stream) fn is_all_stored(&self) -> bool {
         let Some(storing) = &self.storing else { return true };
-        let is_ended = self.end_for_store().is_none() || storing.end == Progress::Stored;
+        let is_ended = self.end_for_store().is_none() || storing.end == Ended::Stored;
         is_ended && storing.is_created && storing.stored > self.log.last()
     }
 
@@ -225,7 +224,7 @@ impl State {
     pub(in crate::stream) fn is_end_visible(&self) -> bool {
         self.storing
             .as_ref()
-            .is_none_or(|storing| !storing.commits_first || storing.end == Progress::Stored)
+            .is_none_or(|storing| !storing.commits_first || storing.end == Ended::Stored)
     }
 
     /// The generation that this instance produces, or did, by the store.
@@ -238,7 +237,7 @@ impl State {
         if let Some(storing) = &mut self.storing {
             storing.generation = generation;
             storing.gap = None;
-            storing.end = Progress::Open;
+            storing.end = Ended::Open;
         }
     }
 
@@ -269,9 +268,9 @@ impl State {
             storing.cursor.next = next;
             storing.stored = next;
             storing.gap = None;
-            storing.told = (None, None);
-            if storing.end == Progress::Handed {
-                storing.end = Progress::Open;
+            storing.told = Progress::default();
+            if storing.end == Ended::Handed {
+                storing.end = Ended::Open;
             }
         }
     }
