@@ -86,7 +86,9 @@ impl Elsewhere<'_> {
         let can_go_on = origin.repeatable
             || origin.exchange.is_some()
                 && stored.progress.inner_id.as_ref().is_some_and(|id| !id.is_empty());
-        let is_lost = extent.lapsed && self.storage.may_claim_lapsed();
+        // Another instance has told its loss already, where the position says so.
+        let is_told = !can_go_on && position.generation > extent.generation;
+        let is_lost = extent.lapsed && (is_told || self.storage.may_claim_lapsed());
         let state = match extent.state {
             State::Live if !is_lost => StreamState::Live,
             State::Finished => StreamState::Finished { end_told: false },
