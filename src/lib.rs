@@ -34,6 +34,8 @@
 //! 8. [`Retention`] bounds each history by events, bytes and age, [`Limits`] bounds all of them together.
 //! 9. A stream is replayed only to requests with the first one's host, path, query, `Origin`, session and owner.
 //! 10. All other IDs, whatever is wrong with them, get one and the same answer.
+//! 11. With a [store](Persistence), a stream whose producer is elsewhere is a log that a task reads from the store; one
+//!     whose producer is gone is claimed there, and goes on here.
 //!
 //! The README says what each return gets, which clients do what, and in which order to put layers: inside
 //! authentication, inside compression, inside CORS.
@@ -50,7 +52,8 @@
 //! | an inner service, mostly a proxied one, that breaks off | [`SseReconnectLayer`] |
 //! | a server of the Model Context Protocol | `SseResumeLayer::mcp`, with the feature `mcp` |
 //! | the event stream format without the layer | [`sse`] |
-//! | keeping streams beyond one process: the traits, for who writes a store | [`store`] |
+//! | several instances, and streams that outlive them | [`Persistence`] |
+//! | the stores, and the traits for who writes one | [`store`] |
 //!
 //! # Features
 //!
@@ -62,6 +65,7 @@
 //! | `nats` | no | `store::NatsStore`: a store in NATS JetStream, 2.9 or newer; needs Rust 1.89 |
 //! | `postgres` | no | `store::PostgresStore`: a store in a PostgreSQL database, 13 or newer |
 //! | `redis` | no | `store::RedisStore`: a store in Redis, 7.0 or newer, or Valkey |
+//! | `zstd` | no | `Persistence::compression`: what is stored is compressed |
 //! | `sqlite` | no | `store::SqliteStore`: a store in a file, for the processes of one host; needs Rust 1.89 |
 //! | `store-conformance` | no | `store::conformance`: the tests that a store has to pass |
 //!

@@ -27,6 +27,7 @@ fn every_method_that_configures_is_in_the_readme() {
         "src/mcp/layer.rs",
         "src/layer/tracing.rs",
         "src/config.rs",
+        "src/persistence.rs",
         "src/reconnect.rs",
         "src/resume/retention.rs",
     ]
