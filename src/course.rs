@@ -111,6 +111,15 @@ impl Chooser {
                 Ok(None) => return self.unknown(parts, binding, Some(id), GapReason::Unknown),
                 Err(_) => return self.outage(parts, binding, id),
             };
+            if found.is_ours {
+                if let Some(stream) = elsewhere.produced(id) {
+                    return self.resume(parts, binding, &stream, id);
+                }
+                match elsewhere.give_up(&found, id).await {
+                    Ok(()) => continue,
+                    Err(_) => return self.outage(parts, binding, id),
+                }
+            }
             let may_call = parts.method == Method::GET;
             if let (Plan::TakeOver { gap, .. }, true) = (found.plan, may_call) {
                 if gap && self.config.on_missing == OnMissing::Reject {
@@ -123,11 +132,9 @@ impl Chooser {
                         return Course::TakeOver(resumed);
                     }
                     // Whoever was first may be on this instance.
-                    Ok(None) => match self.shared.registry.get(&id.token) {
-                        Some(stream) if !stream.is_mirror => {
-                            return self.resume(parts, binding, &stream, id);
-                        }
-                        _ => continue,
+                    Ok(None) => match elsewhere.produced(id) {
+                        Some(stream) => return self.resume(parts, binding, &stream, id),
+                        None => continue,
                     },
                     Err(_) => return self.outage(parts, binding, id),
                 }

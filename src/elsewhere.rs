@@ -26,6 +26,8 @@ pub(crate) enum Claimed {
 /// A stream that the store has, and what a client gets that comes back to it.
 pub(crate) struct Found {
     stored: StoredStream,
+    /// Whether this instance produces it, by the store.
+    pub(crate) is_ours: bool,
     pub(crate) position: Position,
     pub(crate) plan: Plan,
 }
@@ -77,7 +79,8 @@ impl Elsewhere<'_> {
             }
             _ => plan(&view, position),
         };
-        Found { stored, position, plan }
+        let is_ours = self.storage.is_produced_here(&stored);
+        Found { stored, is_ours, position, plan }
     }
 
     fn view(&self, stored: &StoredStream, position: Position) -> View {
@@ -155,12 +158,16 @@ impl Elsewhere<'_> {
     }
 
     /// Makes this instance the producer of an aborted stream, whole as the store has it: the caller calls the inner
-    /// service. `None`: somebody else was first, or there is no room for it.
+    /// service. `None`: it has changed meanwhile, and has to be looked up again.
     pub(crate) async fn inherit(
         &self,
         found: &Found,
         id: &EventId,
     ) -> Result<Option<Arc<Stream>>, Error> {
+        let _claiming = self.storage.claiming(&id.token).await?;
+        if self.produced(id).is_some() {
+            return Ok(None);
+        }
         let extent = &found.stored.record.extent;
         let (config, registry) = (Arc::clone(self.config), Arc::clone(self.registry));
         let (origin, restored) = (self.origin(&found.stored), found.stored.restored(extent.first));
@@ -173,14 +180,29 @@ impl Elsewhere<'_> {
             Err(error) => return Err(error),
         };
         // Its producer may have written until now, if it was only taken for dead.
-        let next = claimed.record.extent.next;
-        let loaded = self.storage.load(&stream, next).await;
+        self.storage.load(&stream, claimed.record.extent.next).await?;
         stream.take_progress(&claimed.progress);
         stream.inherit(self.storage.commits_first(), claimed.record.extent.generation);
-        if loaded.is_err() || self.registry.insert(&stream).is_err() {
+        self.storage.produces(&stream);
+        if self.registry.insert(&stream).is_err() {
             stream.release_claim();
+            return Err(ErrorKind::LimitReached.into());
         }
-        loaded.map(|()| stream.is_undecided().then_some(stream))
+        Ok(Some(stream))
+    }
+
+    /// A stream that this instance produces, or knows as one that it did.
+    pub(crate) fn produced(&self, id: &EventId) -> Option<Arc<Stream>> {
+        self.registry.get(&id.token).filter(|stream| !stream.is_mirror)
+    }
+
+    /// By the store this instance produces the stream, and here nobody does: so it is given up, once it is certain.
+    pub(crate) async fn give_up(&self, found: &Found, id: &EventId) -> Result<(), Error> {
+        let _claiming = self.storage.claiming(&id.token).await?;
+        if self.produced(id).is_some() {
+            return Ok(());
+        }
+        self.storage.give_up(&key_of(&id.token, self.registry), &found.stored.record).await
     }
 
     /// Claims the takeover of a stream that was aborted here, by all who know it.

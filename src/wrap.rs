@@ -254,13 +254,14 @@ impl Wrap {
         };
         let token = Token::random(&self.registry.keys).ok()?;
         let (config, registry) = (Arc::clone(&self.config), Arc::clone(&self.registry));
-        let stream = Stream::new(token, origin, config, registry, &self.inner_id);
+        let stream = Arc::new(Stream::new(token, origin, config, registry, &self.inner_id));
         if let Some(storage) = &self.registry.storage {
             if self.config.rules.retention.payload && stream.runtime.is_some() {
                 stream.begin_storing(storage.commits_first());
+                storage.produces(&stream);
             }
         }
-        Some(Arc::new(stream))
+        Some(stream)
     }
 
     fn reader(&self, stream: &Arc<Stream>, from: Position, told: u32) -> Reader {

@@ -64,6 +64,8 @@ pub(super) async fn keep(storage: Arc<Storage>, registry: Weak<Registry>, age: D
         let pause = if is_renewed { lease / 3 } else { lease / 15 };
         sleep(jitter(pause, 0.1)).await;
         if registry.strong_count() == 0 {
+            // Nothing here is produced any more.
+            storage.give_up_lease().await;
             return;
         }
     }

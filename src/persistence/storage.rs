@@ -1,10 +1,10 @@
 //! What all services of a layer share of its store: who this instance is there, what is to be written, and whether the
 //! store answers.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -21,7 +21,10 @@ use crate::log::{LaterGeneration, Progress, Restored};
 use crate::observer::Observation;
 use crate::registry::Registry;
 use crate::resume::event_id::Token;
-use crate::store::{AnyStore, Claim, Error, ErrorKind, Keep, Key, NewStream, Purge, Record, Store};
+use crate::store::{
+    AnyStore, Append, Claim, End, Error, ErrorKind, Extent, Keep, Key, NewStream, Purge, Record,
+    State, Store,
+};
 use crate::stream::Stream;
 
 /// How long a request waits for the store.
@@ -42,6 +45,7 @@ pub(crate) struct Storage {
     /// Something was written.
     pub(super) progress: Notify,
     contact: Mutex<Contact>,
+    claims: Mutex<Claims>,
     is_away: AtomicBool,
     stored: AtomicU64,
     not_stored: AtomicU64,
@@ -63,6 +67,30 @@ impl Queue {
         let streams = std::mem::take(&mut self.streams).into_iter().chain(registry.all());
         let each_once = streams.filter(|stream| known.insert(Arc::as_ptr(stream)));
         self.streams = each_once.filter(|stream| stream.take_all_again()).collect();
+    }
+}
+
+/// Who of this instance claims what.
+#[derive(Default)]
+struct Claims {
+    /// Streams that a request is about to claim.
+    running: HashSet<Token>,
+    /// Streams that are produced here, or were, as long as something of them is to be written.
+    producing: HashMap<Token, Weak<Stream>>,
+    /// How many of those there may be before the dead ones are looked for.
+    most_producing: usize,
+}
+
+/// The right to claim a stream: no other request of this instance has it meanwhile.
+pub(crate) struct Claiming<'a> {
+    storage: &'a Storage,
+    token: Token,
+}
+
+impl Drop for Claiming<'_> {
+    fn drop(&mut self) {
+        self.storage.claims().running.remove(&self.token);
+        self.storage.progress.notify_waiters();
     }
 }
 
@@ -129,6 +157,7 @@ impl Storage {
             hurry: Notify::new(),
             progress: Notify::new(),
             contact: Mutex::default(),
+            claims: Mutex::default(),
             is_away: AtomicBool::new(false),
             stored: AtomicU64::new(0),
             not_stored: AtomicU64::new(0),
@@ -151,6 +180,55 @@ impl Storage {
 
     fn contact(&self) -> MutexGuard<'_, Contact> {
         self.contact.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn claims(&self) -> MutexGuard<'_, Claims> {
+        self.claims.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // Claims
+
+    /// Notes that a stream is produced here.
+    pub(crate) fn produces(&self, stream: &Arc<Stream>) {
+        let mut claims = self.claims();
+        claims.producing.insert(stream.token, Arc::downgrade(stream));
+        if claims.producing.len() > claims.most_producing {
+            claims.producing.retain(|_, stream| stream.strong_count() > 0);
+            claims.most_producing = 2 * claims.producing.len() + 64;
+        }
+    }
+
+    /// Waits for the right to claim a stream: until no other request has it, and all is written that was said of it here.
+    pub(crate) async fn claiming(&self, token: &Token) -> Result<Claiming<'_>, Error> {
+        let is_unwritten = || {
+            let stream = self.claims().producing.get(token).and_then(Weak::upgrade);
+            stream.is_some_and(|stream| stream.is_to_be_written())
+        };
+        let is_free = || !is_unwritten() && self.claims().running.insert(*token);
+        self.until(is_free).await?;
+        Ok(Claiming { storage: self, token: *token })
+    }
+
+    /// Whether this instance is the producer of a live stream, by the store.
+    pub(crate) fn is_produced_here(&self, stored: &StoredStream) -> bool {
+        stored.record.extent.state == State::Live && self.is_producer(&stored.record)
+    }
+
+    /// Gives up a stream that nobody here produces, though the store says so: the answer to a claim was lost.
+    pub(crate) async fn give_up(&self, key: &Key, record: &Record) -> Result<(), Error> {
+        let Extent { generation, next: first, .. } = record.extent;
+        let (stream, end) = (key.clone(), Some(End::Aborted));
+        let append = Append {
+            stream,
+            generation,
+            first,
+            pieces: Vec::new(),
+            progress: None,
+            gap: None,
+            end,
+        };
+        // Whether it is refused or not, how it stands is looked up again.
+        self.ask(self.store.append(&[append])).await.map(|_| ())
     }
 
     // The queue
@@ -387,6 +465,11 @@ impl Storage {
             self.progress.notify_waiters();
         }
         renewed.is_ok()
+    }
+
+    /// Ends the lease, if the store answers.
+    pub(super) async fn give_up_lease(&self) {
+        let _ = self.ask(self.store.renew(&self.instance, Duration::ZERO)).await;
     }
 
     /// Waits until this instance has a lease: what it produces without one is anybody's.

@@ -117,6 +117,12 @@ impl Stream {
         self.lock().is_all_stored()
     }
 
+    /// Whether the store lacks something of it, and is to get that.
+    pub(crate) fn is_to_be_written(&self) -> bool {
+        let state = self.lock();
+        state.is_stored() && !state.is_all_stored()
+    }
+
     /// Whether the store has the end.
     pub(crate) fn is_ended_in_store(&self) -> bool {
         self.lock().is_ended_in_store()
