@@ -2,10 +2,14 @@
 
 #![allow(unreachable_pub)]
 
+#[path = "stores/hangs.rs"]
+mod hangs;
 #[path = "stores/restarts.rs"]
 mod restarts;
 #[path = "stores/server.rs"]
 mod server;
+#[path = "stores/silence.rs"]
+mod silence;
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,12 +29,12 @@ fn server() -> &'static Server {
     SERVER.get_or_init(|| Server::start("nats"))
 }
 
-fn url(server: &Server) -> String {
-    format!("nats://127.0.0.1:{}", server.port)
+fn url(port: u16) -> String {
+    format!("nats://127.0.0.1:{port}")
 }
 
 fn options(server: &Server) -> NatsOptions {
-    NatsOptions::new(url(server)).patience(Duration::from_secs(30))
+    NatsOptions::new(url(server.port)).patience(Duration::from_secs(30))
 }
 
 fn prefix() -> String {
@@ -64,7 +68,7 @@ fn fresh_without_batches_and_direct_answers() -> impl AsyncFn() -> NatsStore {
 
 async fn plain_context() -> jetstream::Context {
     let options = async_nats::ConnectOptions::new().retry_on_initial_connect();
-    jetstream::new(options.connect(url(server())).await.unwrap())
+    jetstream::new(options.connect(url(server().port)).await.unwrap())
 }
 
 tower_sse_resume::store_conformance!(nats_server, fresh());
@@ -76,6 +80,24 @@ async fn a_server_that_is_killed_under_load_and_comes_back_loses_nothing() {
     let server = Server::start("nats");
     let options = options(&server);
     Box::pin(restarts::survives_restarts(&server, async || connected(&options).await)).await;
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_under_load_and_goes_on_loses_nothing_and_delays_nobody_for_ever() {
+    let server = Server::start("nats");
+    let options = options(&server).patience(hangs::PATIENCE);
+    let open = async || options.clone().connect().await;
+    Box::pin(hangs::survives_hangs(&server, open)).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_is_cut_off_without_a_word_is_made_again() {
+    let prefix = prefix();
+    let open = async |port| {
+        let options = NatsOptions::new(url(port)).prefix(&prefix);
+        options.patience(Duration::from_secs(1)).connect().await.expect("it connects")
+    };
+    Box::pin(silence::outlives_silence(server(), open)).await;
 }
 
 fn key(name: impl Into<String>) -> Key {

@@ -2,10 +2,14 @@
 
 #![allow(unreachable_pub)]
 
+#[path = "stores/hangs.rs"]
+mod hangs;
 #[path = "stores/restarts.rs"]
 mod restarts;
 #[path = "stores/server.rs"]
 mod server;
+#[path = "stores/silence.rs"]
+mod silence;
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,9 +25,12 @@ fn server() -> &'static Server {
     SERVER.get_or_init(|| Server::start("postgres"))
 }
 
+fn url(port: u16) -> String {
+    format!("postgres://postgres@127.0.0.1:{port}/postgres")
+}
+
 fn options(server: &Server) -> PostgresOptions {
-    let url = format!("postgres://postgres@127.0.0.1:{}/postgres", server.port);
-    PostgresOptions::new(url).patience(Duration::from_secs(30))
+    PostgresOptions::new(url(server.port)).patience(Duration::from_secs(30))
 }
 
 fn prefix() -> String {
@@ -48,6 +55,24 @@ async fn a_server_that_is_killed_under_load_and_comes_back_loses_nothing() {
 }
 
 #[tokio::test]
+async fn a_server_that_hangs_under_load_and_goes_on_loses_nothing_and_delays_nobody_for_ever() {
+    let server = Server::start("postgres");
+    let options = options(&server).patience(hangs::PATIENCE);
+    let open = async || options.clone().connect().await;
+    Box::pin(hangs::survives_hangs(&server, open)).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_is_cut_off_without_a_word_is_made_again() {
+    let prefix = prefix();
+    let open = async |port| {
+        let options = PostgresOptions::new(url(port)).table_prefix(&prefix).connections(1);
+        options.patience(Duration::from_secs(1)).connect().await.expect("it connects")
+    };
+    Box::pin(silence::outlives_silence(server(), open)).await;
+}
+
+#[tokio::test]
 async fn tables_of_a_newer_schema_are_refused() {
     let (options, prefix) = (options(server()), prefix());
     let connect = async || options.clone().table_prefix(&prefix).connect().await;
@@ -63,8 +88,7 @@ async fn plain_connection() -> (
     tokio_postgres::Client,
     tokio_postgres::Connection<tokio_postgres::Socket, tokio_postgres::tls::NoTlsStream>,
 ) {
-    let url = format!("postgres://postgres@127.0.0.1:{}/postgres", server().port);
-    tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap()
+    tokio_postgres::connect(&url(server().port), tokio_postgres::NoTls).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

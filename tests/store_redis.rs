@@ -2,10 +2,14 @@
 
 #![allow(unreachable_pub)]
 
+#[path = "stores/hangs.rs"]
+mod hangs;
 #[path = "stores/restarts.rs"]
 mod restarts;
 #[path = "stores/server.rs"]
 mod server;
+#[path = "stores/silence.rs"]
+mod silence;
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,12 +27,12 @@ fn server() -> &'static Server {
     SERVER.get_or_init(|| Server::start("redis"))
 }
 
-fn url(server: &Server) -> String {
-    format!("redis://127.0.0.1:{}/", server.port)
+fn url(port: u16) -> String {
+    format!("redis://127.0.0.1:{port}/")
 }
 
 fn options(server: &Server) -> RedisOptions {
-    RedisOptions::new(url(server)).patience(Duration::from_secs(30))
+    RedisOptions::new(url(server.port)).patience(Duration::from_secs(30))
 }
 
 fn prefix() -> String {
@@ -52,8 +56,26 @@ async fn a_server_that_is_killed_under_load_and_comes_back_loses_nothing() {
     Box::pin(restarts::survives_restarts(&server, open)).await;
 }
 
+#[tokio::test]
+async fn a_server_that_hangs_under_load_and_goes_on_loses_nothing_and_delays_nobody_for_ever() {
+    let server = Server::start("redis");
+    let options = options(&server).patience(hangs::PATIENCE);
+    let open = async || options.clone().connect().await;
+    Box::pin(hangs::survives_hangs(&server, open)).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_is_cut_off_without_a_word_is_made_again() {
+    let prefix = prefix();
+    let open = async |port| {
+        let options = RedisOptions::new(url(port)).key_prefix(&prefix);
+        options.patience(Duration::from_secs(1)).connect().await.expect("it connects")
+    };
+    Box::pin(silence::outlives_silence(server(), open)).await;
+}
+
 async fn plain_connection() -> redis::aio::MultiplexedConnection {
-    let client = redis::Client::open(url(server())).unwrap();
+    let client = redis::Client::open(url(server().port)).unwrap();
     client.get_multiplexed_async_connection().await.unwrap()
 }
 

@@ -50,6 +50,16 @@ impl Server {
         self.say("start", "started");
     }
 
+    /// Makes it hang: it keeps its connections, and answers nothing.
+    pub fn pause(&self) {
+        self.say("pause", "paused");
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        self.say("resume", "resumed");
+    }
+
     fn say(&self, command: &str, expected: &str) {
         let mut control = self.control.lock().expect("not poisoned");
         let input = control.input.as_mut().expect("it is not dropped");

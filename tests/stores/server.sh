@@ -2,8 +2,9 @@
 # server.sh KIND FOLDER PORT: runs a private server of a store on 127.0.0.1, with its data in FOLDER.
 #
 # Says `started`, or what is missing. Then it reads lines: `kill` ends the server by SIGKILL and says `killed`; `start`
-# starts it again and says `started`. When the input ends, because whoever started this has ended in whatever way, so
-# do the server and the folder.
+# starts it again and says `started`; `pause` stops it by SIGSTOP, so that it is there and does nothing, and says
+# `paused`; `resume` lets it go on and says `resumed`. When the input ends, because whoever started this has ended in
+# whatever way, so do the server and the folder.
 kind=$1 folder=$2 port=$3
 
 missing() {
@@ -46,15 +47,27 @@ start() {
   ("run_$kind") </dev/null >>"$folder/log" 2>&1 3>&- &
   server=$!
 }
+children_of_it() { cat "/proc/$server/task/$server/children" 2>/dev/null; }
 stop() {
   # PostgreSQL does not start again while a process of the one before is there.
-  children=$(cat "/proc/$server/task/$server/children" 2>/dev/null)
+  children=$(children_of_it)
   kill -9 "$server" $children 2>/dev/null
   wait "$server" 2>/dev/null
   for child in $children; do
-    while grep -qs '^State:[[:space:]]*[^ZX]' "/proc/$child/status"; do sleep 0.01; done
+    while grep -qs '^State:[[:space:]]*[^ZX[:space:]]' "/proc/$child/status"; do sleep 0.01; done
   done
 }
+pause() { # The server first: then it makes no more children.
+  hold "$server"
+  hold $(children_of_it)
+}
+hold() { # PROCESS...: returns when all of their threads have stopped
+  for process; do
+    kill -STOP "$process" 2>/dev/null
+    while grep -qs '^State:[[:space:]]*[^TZX[:space:]]' "/proc/$process/task/"*/status; do sleep 0.01; done
+  done
+}
+resume() { kill -CONT $(children_of_it) "$server" 2>/dev/null; }
 
 exec 3>&1
 mkdir -p "$folder" && chmod 755 "$folder"
@@ -65,6 +78,8 @@ while read -r line; do
   case $line in
     kill) stop; echo killed ;;
     start) start; echo started ;;
+    pause) pause; echo paused ;;
+    resume) resume; echo resumed ;;
   esac
 done
 stop

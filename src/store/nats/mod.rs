@@ -83,6 +83,10 @@ impl NatsOptions {
 
     /// How long an operation takes at most before it fails with `Unreachable`. While the server is away, an operation
     /// that it has not got, or that only reads, is tried again for so long. Default: 10 s.
+    ///
+    /// A sweep, an expiry, a list of sessions, and a purge of more than one stream have so long for each request. A
+    /// connection on which the server is silent for so long, or for 10 s if that is shorter, is made again, in case
+    /// another server has taken its place.
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
@@ -133,6 +137,7 @@ impl fmt::Debug for NatsOptions {
 pub struct NatsStore(Arc<Shared>);
 
 struct Shared {
+    server: Arc<Server>,
     streams: Arc<Streams>,
     sessions: Sessions,
     wakeups: Arc<Wakeups>,
@@ -153,7 +158,15 @@ impl NatsStore {
         let sessions = Sessions::open(&server, prefix, replicas, Arc::clone(&streams)).await?;
         let wakeups = Arc::new(Wakeups::default());
         let listener = Listener::start(&server, prefix, Arc::clone(&wakeups)).await?;
-        Ok(Self(Arc::new(Shared { streams, sessions, wakeups, _listener: listener })))
+        Ok(Self(Arc::new(Shared { server, streams, sessions, wakeups, _listener: listener })))
+    }
+
+    /// Many requests may be one operation.
+    async fn in_time<T>(
+        &self,
+        operation: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        self.0.server.in_time(Box::pin(operation)).await
     }
 }
 
@@ -165,33 +178,33 @@ impl fmt::Debug for NatsStore {
 
 impl Store for NatsStore {
     async fn create(&self, stream: &Key, new: &NewStream) -> Result<(), Error> {
-        self.0.streams.create(stream, new).await
+        self.in_time(self.0.streams.create(stream, new)).await
     }
 
     async fn append(&self, batch: &[Append]) -> Result<Vec<Result<(), Error>>, Error> {
         Append::check(batch)?;
-        self.0.streams.append(batch).await
+        self.in_time(self.0.streams.append(batch)).await
     }
 
     async fn record(&self, stream: &Key) -> Result<Record, Error> {
-        self.0.streams.record(stream).await
+        self.in_time(self.0.streams.record(stream)).await
     }
 
     async fn read(&self, stream: &Key, after: u64, bytes: usize) -> Result<Page, Error> {
-        self.0.streams.read(stream, after, bytes).await
+        self.in_time(self.0.streams.read(stream, after, bytes)).await
     }
 
     async fn wait(&self, stream: &Key, seen: &Extent) -> Result<Extent, Error> {
-        let look = || self.0.streams.extent(stream);
+        let look = || self.in_time(self.0.streams.extent(stream));
         self.0.wakeups.until_news(stream, seen, look).await
     }
 
     async fn claim(&self, stream: &Key, claim: &Claim) -> Result<Record, Error> {
-        self.0.streams.claim(stream, claim).await
+        self.in_time(self.0.streams.claim(stream, claim)).await
     }
 
     async fn renew(&self, instance: &Key, lease: Duration) -> Result<(), Error> {
-        self.0.streams.renew(instance, lease).await
+        self.in_time(self.0.streams.renew(instance, lease)).await
     }
 
     async fn sweep(&self) -> Result<Swept, Error> {
@@ -205,23 +218,23 @@ impl Store for NatsStore {
 
 impl SessionStore for NatsStore {
     async fn create_session(&self, id: &Key, new: &NewSession, most: u64) -> Result<(), Error> {
-        self.0.sessions.create(id, new, most).await
+        self.in_time(self.0.sessions.create(id, new, most)).await
     }
 
     async fn session(&self, id: &Key) -> Result<Session, Error> {
-        self.0.sessions.get(id).await
+        self.in_time(self.0.sessions.get(id)).await
     }
 
     async fn touch(&self, id: &Key) -> Result<(), Error> {
-        self.0.sessions.touch(id).await
+        self.in_time(self.0.sessions.touch(id)).await
     }
 
     async fn value(&self, id: &Key, name: &Key) -> Result<Option<Bytes>, Error> {
-        self.0.sessions.value(id, name).await
+        self.in_time(self.0.sessions.value(id, name)).await
     }
 
     async fn set_value(&self, id: &Key, name: &Key, value: Option<Bytes>) -> Result<(), Error> {
-        self.0.sessions.set(id, name, value).await
+        self.in_time(self.0.sessions.set(id, name, value)).await
     }
 
     async fn compare_and_set(
@@ -231,7 +244,7 @@ impl SessionStore for NatsStore {
         expected: Option<Bytes>,
         value: Option<Bytes>,
     ) -> Result<bool, Error> {
-        self.0.sessions.compare_and_set(id, name, expected, value).await
+        self.in_time(self.0.sessions.compare_and_set(id, name, expected, value)).await
     }
 
     async fn list(&self, after: Option<&Key>, limit: usize) -> Result<Vec<Session>, Error> {
@@ -239,7 +252,7 @@ impl SessionStore for NatsStore {
     }
 
     async fn count(&self) -> Result<u64, Error> {
-        self.0.sessions.count().await
+        self.in_time(self.0.sessions.count()).await
     }
 
     async fn expire(&self) -> Result<Vec<Key>, Error> {
@@ -247,6 +260,6 @@ impl SessionStore for NatsStore {
     }
 
     async fn delete(&self, id: &Key) -> Result<bool, Error> {
-        self.0.sessions.delete(id).await
+        self.in_time(self.0.sessions.delete(id)).await
     }
 }

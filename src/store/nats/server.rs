@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout};
 use super::error::{Unstored, answered, of_stream, unreachable};
 use super::link::Link;
 use crate::jitter::jitter;
-use crate::store::backoff::Backoff;
+use crate::store::backoff::{Backoff, silence};
 use crate::store::{Error, ErrorKind};
 
 /// For how long a look at the server's clock is good.
@@ -95,6 +95,8 @@ impl Server {
                 jitter(wait, 0.5)
             })
             .request_timeout(Some(patience))
+            // Two without an answer, and the connection is made again.
+            .ping_interval(silence(patience) / 4)
             .max_reconnects(None)
             .retry_on_initial_connect();
         // The error's source may have the URL.

@@ -79,6 +79,9 @@ impl PostgresOptions {
 
     /// How long an operation takes at most before it fails with `Unreachable`. While the server is away, an operation
     /// tries to connect again for so long, and one that only reads is repeated. Default: 10 s.
+    ///
+    /// A sweep and a purge have so long for each statement. A connection on which the server is silent for so long,
+    /// or for 10 s if that is shorter, is made again, in case another server has taken its place.
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
@@ -149,7 +152,7 @@ impl fmt::Debug for PostgresStore {
 
 impl Store for PostgresStore {
     async fn create(&self, stream: &Key, new: &NewStream) -> Result<(), Error> {
-        streams::create(self.pool(), stream, new).await
+        self.pool().in_time(streams::create(self.pool(), stream, new)).await
     }
 
     async fn append(&self, batch: &[Append]) -> Result<Vec<Result<(), Error>>, Error> {
@@ -171,8 +174,11 @@ impl Store for PostgresStore {
     }
 
     async fn claim(&self, stream: &Key, claim: &Claim) -> Result<Record, Error> {
-        streams::claim(self.pool(), stream, claim).await?;
-        self.record(stream).await
+        let claiming = async {
+            streams::claim(self.pool(), stream, claim).await?;
+            self.record(stream).await
+        };
+        self.pool().in_time(claiming).await
     }
 
     async fn renew(&self, instance: &Key, lease: Duration) -> Result<(), Error> {
@@ -190,7 +196,7 @@ impl Store for PostgresStore {
 
 impl SessionStore for PostgresStore {
     async fn create_session(&self, id: &Key, new: &NewSession, most: u64) -> Result<(), Error> {
-        sessions::create(self.pool(), id, new, most).await
+        self.pool().in_time(sessions::create(self.pool(), id, new, most)).await
     }
 
     async fn session(&self, id: &Key) -> Result<Session, Error> {

@@ -41,7 +41,8 @@ impl Connector {
     }
 
     pub(super) async fn connect(&self) -> Result<(Client, Driver), Error> {
-        self.config.connect(self.tls.clone()).await.map_err(failed)
+        // Boxed, since it is large, and seldom.
+        Box::pin(self.config.connect(self.tls.clone())).await.map_err(failed)
     }
 }
 

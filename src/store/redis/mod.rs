@@ -65,6 +65,10 @@ impl RedisOptions {
 
     /// How long an operation takes at most before it fails with `Unreachable`. While the server is away or loads its
     /// data, an operation that it has not got, or that only reads, is tried again for so long. Default: 10 s.
+    ///
+    /// A sweep, an expiry and a purge have so long for each 200 streams or sessions. A connection on which the server
+    /// is silent for so long, or for 10 s if that is shorter, is made again, in case another server has taken its
+    /// place.
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
