@@ -6,10 +6,14 @@
 mod hangs;
 #[path = "stores/restarts.rs"]
 mod restarts;
+#[path = "stores/secrets.rs"]
+mod secrets;
 #[path = "stores/server.rs"]
 mod server;
 #[path = "stores/silence.rs"]
 mod silence;
+#[path = "stores/trust.rs"]
+mod trust;
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -98,6 +102,20 @@ async fn a_connection_that_is_cut_off_without_a_word_is_made_again() {
         options.patience(Duration::from_secs(1)).connect().await.expect("it connects")
     };
     Box::pin(silence::outlives_silence(server(), open)).await;
+}
+
+#[tokio::test]
+async fn over_tls_only_servers_with_a_trusted_certificate_are_used() {
+    let server = Server::start_with_tls("nats");
+    let connect = async |pem: Option<Vec<u8>>, patience| {
+        let options = NatsOptions::new(url(server.port).replace("nats:", "tls:"));
+        let options = match pem {
+            Some(pem) => options.root_certificates(pem),
+            None => options,
+        };
+        options.patience(patience).connect().await
+    };
+    Box::pin(trust::trusts_only_whom_it_is_told(&server, connect, ErrorKind::Unreachable)).await;
 }
 
 fn key(name: impl Into<String>) -> Key {
@@ -205,14 +223,22 @@ async fn a_server_that_is_not_there_is_unreachable_after_the_patience_and_no_pas
     let port = nobody.local_addr().unwrap().port();
     let url = format!("nats://ada:s3cret@127.0.0.1:{port}");
     let options = NatsOptions::new(&url).patience(Duration::from_millis(200));
-    let shown = format!("{options:?}");
+    secrets::does_not_show(&options);
     let error = options.connect().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unreachable);
     let malformed = NatsOptions::new(url.replace("nats:", "s3cret:")).connect().await.unwrap_err();
     assert_eq!(malformed.kind(), ErrorKind::InvalidData);
     let prefix = NatsOptions::new(url).prefix("a.b").connect().await.unwrap_err();
     assert_eq!(prefix.kind(), ErrorKind::InvalidData);
-    for text in [shown, format!("{error:?}"), format!("{malformed:?}")] {
-        assert!(!text.contains("s3cret"), "{text}");
+    for error in [error, malformed] {
+        secrets::error_does_not_show(&error);
     }
+}
+
+#[tokio::test]
+async fn a_store_never_shows_its_password() {
+    let url = format!("nats://ada:{}@127.0.0.1:{}", secrets::PASSWORD, server().port);
+    let options = NatsOptions::new(url).prefix(prefix()).patience(Duration::from_secs(30));
+    secrets::does_not_show(&options);
+    secrets::store_does_not_show(connected(&options).await);
 }

@@ -6,10 +6,14 @@
 mod hangs;
 #[path = "stores/restarts.rs"]
 mod restarts;
+#[path = "stores/secrets.rs"]
+mod secrets;
 #[path = "stores/server.rs"]
 mod server;
 #[path = "stores/silence.rs"]
 mod silence;
+#[path = "stores/trust.rs"]
+mod trust;
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -73,6 +77,20 @@ async fn a_connection_that_is_cut_off_without_a_word_is_made_again() {
 }
 
 #[tokio::test]
+async fn over_tls_only_servers_with_a_trusted_certificate_are_used() {
+    let server = Server::start_with_tls("postgres");
+    let connect = async |pem: Option<Vec<u8>>, patience| {
+        let options = PostgresOptions::new(format!("{}?sslmode=require", url(server.port)));
+        let options = match pem {
+            Some(pem) => options.root_certificates(pem),
+            None => options,
+        };
+        options.patience(patience).connect().await
+    };
+    Box::pin(trust::trusts_only_whom_it_is_told(&server, connect, ErrorKind::Failed)).await;
+}
+
+#[tokio::test]
 async fn tables_of_a_newer_schema_are_refused() {
     let (options, prefix) = (options(server()), prefix());
     let connect = async || options.clone().table_prefix(&prefix).connect().await;
@@ -108,13 +126,28 @@ async fn a_server_that_is_not_there_is_unreachable_after_the_patience_and_no_pas
     let port = nobody.local_addr().unwrap().port();
     let url = format!("postgres://ada:s3cret@127.0.0.1:{port}/events");
     let options = PostgresOptions::new(&url).patience(Duration::from_millis(200));
-    let shown = format!("{options:?}");
+    secrets::does_not_show(&options);
     let error = options.connect().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unreachable);
     let malformed = PostgresOptions::new(url.replace("postgres:", "s3cret:"));
     let malformed = malformed.connect().await.unwrap_err();
     assert_eq!(malformed.kind(), ErrorKind::InvalidData);
-    for text in [shown, format!("{error:?}"), format!("{malformed:?}")] {
-        assert!(!text.contains("s3cret"), "{text}");
+    for error in [error, malformed] {
+        secrets::error_does_not_show(&error);
     }
+}
+
+#[tokio::test]
+async fn neither_a_store_nor_an_error_ever_shows_the_password() {
+    let url = format!("postgres://ada:{}@127.0.0.1:{}/postgres", secrets::PASSWORD, server().port);
+    let options = |url: String| {
+        PostgresOptions::new(url).table_prefix(prefix()).patience(Duration::from_secs(30))
+    };
+    let refused = options(url.clone());
+    secrets::does_not_show(&refused);
+    let error = refused.connect().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Failed, "there is no role of this name: {error:?}");
+    secrets::error_does_not_show(&error);
+    let accepted = options(url.replace("ada", "postgres"));
+    secrets::store_does_not_show(accepted.connect().await.unwrap());
 }

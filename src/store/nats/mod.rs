@@ -30,6 +30,7 @@ use std::time::Duration;
 use ::bytes::Bytes;
 use async_nats::ConnectOptions;
 
+use super::tls::{self, Authorities};
 use super::wakeup::Wakeups;
 use super::{
     Append, Claim, Error, ErrorKind, Extent, Key, NewSession, NewStream, Page, Purge, Record,
@@ -53,6 +54,7 @@ use streams::Streams;
 #[derive(Clone)]
 pub struct NatsOptions {
     url: String,
+    authorities: Option<Authorities>,
     prefix: String,
     replicas: usize,
     patience: Duration,
@@ -63,7 +65,7 @@ impl NatsOptions {
     /// token in it where that is needed. Several servers of a cluster are separated by commas.
     pub fn new(url: impl Into<String>) -> Self {
         let (url, prefix) = (url.into(), "sse-resume".into());
-        Self { url, prefix, replicas: 1, patience: Duration::from_secs(10) }
+        Self { url, authorities: None, prefix, replicas: 1, patience: Duration::from_secs(10) }
     }
 
     /// What the store's three streams and all its subjects begin with: ASCII letters, digits, `-` and `_`. Default:
@@ -78,6 +80,16 @@ impl NatsOptions {
     #[must_use]
     pub fn replicas(mut self, replicas: usize) -> Self {
         self.replicas = replicas;
+        self
+    }
+
+    /// Trusts servers whose certificate one of these authorities has signed, and no others: one or more certificates in
+    /// PEM. Default: what the platform trusts.
+    ///
+    /// The connection has to have TLS then, whatever the URL says.
+    #[must_use]
+    pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.authorities = Some(Authorities::new(pem));
         self
     }
 
@@ -97,7 +109,7 @@ impl NatsOptions {
     ///
     /// # Errors
     /// `Unreachable`: there is no answer, for as long as [`patience`](Self::patience) says; that is also so when the
-    /// server refuses the password. `IncompatibleSchema`: the streams were made by another version, or by something
+    /// server refuses the password, or its certificate is not trusted. `IncompatibleSchema`: the streams were made by another version, or by something
     /// else. `InvalidData`: the URL or the prefix is malformed. `Failed`: the server refuses to make the streams.
     pub async fn connect(self) -> Result<NatsStore, Error> {
         NatsStore::connect(self).await
@@ -151,8 +163,11 @@ impl NatsStore {
             let rule = "a prefix has ASCII letters, digits, - and _";
             return Err(Error::new(ErrorKind::InvalidData, rule));
         }
-        let connecting = Server::connect(&options.url, ConnectOptions::new(), options.patience);
-        let server = Arc::new(connecting.await?);
+        let roots = tls::roots(options.authorities.as_ref())?;
+        let client = ConnectOptions::new()
+            .require_tls(options.authorities.is_some())
+            .tls_client_config(tls::client(roots)?);
+        let server = Arc::new(Server::connect(&options.url, client, options.patience).await?);
         let (prefix, replicas) = (&options.prefix, options.replicas);
         let streams = Arc::new(Streams::open(&server, prefix, replicas).await?);
         let sessions = Sessions::open(&server, prefix, replicas, Arc::clone(&streams)).await?;

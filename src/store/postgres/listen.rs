@@ -25,7 +25,7 @@ impl Listener {
         options: &PostgresOptions,
         wakeups: Arc<Wakeups>,
     ) -> Result<Self, Error> {
-        let connector = Connector::new(&options.url, options.patience)?;
+        let connector = Connector::new(options)?;
         let channel = channel(&options.prefix);
         let (listens, listening) = oneshot::channel();
         let silence = silence(options.patience);

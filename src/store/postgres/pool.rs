@@ -40,7 +40,7 @@ struct Connected {
 impl Pool {
     pub(super) fn new(options: &PostgresOptions) -> Result<Self, Error> {
         Ok(Self {
-            connector: Connector::new(&options.url, options.patience)?,
+            connector: Connector::new(options)?,
             prefix: options.prefix.clone(),
             patience: options.patience,
             slots: (0..options.connections).map(|_| Mutex::new(None)).collect(),

@@ -4,7 +4,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection};
-use redis::{AsyncConnectionConfig, Client, Script, ScriptInvocation};
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, Script, ScriptInvocation, TlsCertificates,
+};
+use rustls::crypto::{CryptoProvider, ring};
 use tokio::time::timeout;
 
 use super::RedisOptions;
@@ -44,7 +47,19 @@ impl Server {
     pub(super) fn new(options: &RedisOptions) -> Result<Self, Error> {
         // The error says what is wrong without the URL, but its source might not.
         let malformed = |_| Error::new(ErrorKind::InvalidData, "the URL is malformed");
-        let client = Client::open(options.url.as_str()).map_err(malformed)?;
+        let client = match &options.authorities {
+            Some(authorities) => {
+                authorities.roots()?;
+                let root_cert = Some(authorities.0.to_vec());
+                let certificates = TlsCertificates { client_tls: None, root_cert };
+                Client::build_with_tls(options.url.as_str(), certificates)
+            }
+            None => Client::open(options.url.as_str()),
+        };
+        let client = client.map_err(malformed)?;
+        if let ConnectionAddr::TcpTls { .. } = client.get_connection_info().addr() {
+            choose_provider();
+        }
         let connection = Mutex::new((0, connection(&client, options.patience)?));
         let base = format!("{{{}}}", options.prefix);
         Ok(Self { client, connection, base, patience: options.patience })
@@ -187,6 +202,15 @@ impl Server {
 
     fn lock(&self) -> MutexGuard<'_, (u64, ConnectionManager)> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Chooses what encrypts, if the process has not. The client library would panic, if other parts of the program have
+/// brought a second one.
+fn choose_provider() {
+    if CryptoProvider::get_default().is_none() {
+        // It fails if somebody has chosen meanwhile.
+        let _ = ring::default_provider().install_default();
     }
 }
 
