@@ -141,7 +141,7 @@ impl fmt::Debug for NatsOptions {
 ///   written since the last `sync_interval` (two minutes, where it is not set; `sync: always` is safe) unless
 ///   [replicas](NatsOptions::replicas) have it.
 /// - **Costs:** an append is one message; a look at a stream two, and a page as many as the appends that it has events
-///   of. A sweep looks at each stream, and pages of sessions begin with a list of all: choose its period by that. An
+///   of, or from 2.11 on and without replicas a few. A sweep looks at each stream, and pages of sessions begin with a list of all: choose its period by that. An
 ///   append carries the progress that was stored last.
 /// - **Sessions** are in a bucket of their own, and their values in another one. The cap on sessions may be passed by as
 ///   many as are created at the same time.
