@@ -2,10 +2,18 @@
 
 #![allow(unreachable_pub)]
 
+#[path = "stores/hangs.rs"]
+mod hangs;
 #[path = "stores/restarts.rs"]
 mod restarts;
+#[path = "stores/secrets.rs"]
+mod secrets;
 #[path = "stores/server.rs"]
 mod server;
+#[path = "stores/silence.rs"]
+mod silence;
+#[path = "stores/trust.rs"]
+mod trust;
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,12 +33,12 @@ fn server() -> &'static Server {
     SERVER.get_or_init(|| Server::start("nats"))
 }
 
-fn url(server: &Server) -> String {
-    format!("nats://127.0.0.1:{}", server.port)
+fn url(port: u16) -> String {
+    format!("nats://127.0.0.1:{port}")
 }
 
 fn options(server: &Server) -> NatsOptions {
-    NatsOptions::new(url(server)).patience(Duration::from_secs(30))
+    NatsOptions::new(url(server.port)).patience(Duration::from_secs(30))
 }
 
 fn prefix() -> String {
@@ -64,7 +72,7 @@ fn fresh_without_batches_and_direct_answers() -> impl AsyncFn() -> NatsStore {
 
 async fn plain_context() -> jetstream::Context {
     let options = async_nats::ConnectOptions::new().retry_on_initial_connect();
-    jetstream::new(options.connect(url(server())).await.unwrap())
+    jetstream::new(options.connect(url(server().port)).await.unwrap())
 }
 
 tower_sse_resume::store_conformance!(nats_server, fresh());
@@ -76,6 +84,38 @@ async fn a_server_that_is_killed_under_load_and_comes_back_loses_nothing() {
     let server = Server::start("nats");
     let options = options(&server);
     Box::pin(restarts::survives_restarts(&server, async || connected(&options).await)).await;
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_under_load_and_goes_on_loses_nothing_and_delays_nobody_for_ever() {
+    let server = Server::start("nats");
+    let options = options(&server).patience(hangs::PATIENCE);
+    let open = async || options.clone().connect().await;
+    Box::pin(hangs::survives_hangs(&server, open)).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_is_cut_off_without_a_word_is_made_again() {
+    let prefix = prefix();
+    let open = async |port| {
+        let options = NatsOptions::new(url(port)).prefix(&prefix);
+        options.patience(Duration::from_secs(1)).connect().await.expect("it connects")
+    };
+    Box::pin(silence::outlives_silence(server(), open)).await;
+}
+
+#[tokio::test]
+async fn over_tls_only_servers_with_a_trusted_certificate_are_used() {
+    let server = Server::start_with_tls("nats");
+    let connect = async |pem: Option<Vec<u8>>, patience| {
+        let options = NatsOptions::new(url(server.port).replace("nats:", "tls:"));
+        let options = match pem {
+            Some(pem) => options.root_certificates(pem),
+            None => options,
+        };
+        options.patience(patience).connect().await
+    };
+    Box::pin(trust::trusts_only_whom_it_is_told(&server, connect, ErrorKind::Unreachable)).await;
 }
 
 fn key(name: impl Into<String>) -> Key {
@@ -183,14 +223,22 @@ async fn a_server_that_is_not_there_is_unreachable_after_the_patience_and_no_pas
     let port = nobody.local_addr().unwrap().port();
     let url = format!("nats://ada:s3cret@127.0.0.1:{port}");
     let options = NatsOptions::new(&url).patience(Duration::from_millis(200));
-    let shown = format!("{options:?}");
+    secrets::does_not_show(&options);
     let error = options.connect().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unreachable);
     let malformed = NatsOptions::new(url.replace("nats:", "s3cret:")).connect().await.unwrap_err();
     assert_eq!(malformed.kind(), ErrorKind::InvalidData);
     let prefix = NatsOptions::new(url).prefix("a.b").connect().await.unwrap_err();
     assert_eq!(prefix.kind(), ErrorKind::InvalidData);
-    for text in [shown, format!("{error:?}"), format!("{malformed:?}")] {
-        assert!(!text.contains("s3cret"), "{text}");
+    for error in [error, malformed] {
+        secrets::error_does_not_show(&error);
     }
+}
+
+#[tokio::test]
+async fn a_store_never_shows_its_password() {
+    let url = format!("nats://ada:{}@127.0.0.1:{}", secrets::PASSWORD, server().port);
+    let options = NatsOptions::new(url).prefix(prefix()).patience(Duration::from_secs(30));
+    secrets::does_not_show(&options);
+    secrets::store_does_not_show(connected(&options).await);
 }

@@ -2,10 +2,18 @@
 
 #![allow(unreachable_pub)]
 
+#[path = "stores/hangs.rs"]
+mod hangs;
 #[path = "stores/restarts.rs"]
 mod restarts;
+#[path = "stores/secrets.rs"]
+mod secrets;
 #[path = "stores/server.rs"]
 mod server;
+#[path = "stores/silence.rs"]
+mod silence;
+#[path = "stores/trust.rs"]
+mod trust;
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,12 +31,12 @@ fn server() -> &'static Server {
     SERVER.get_or_init(|| Server::start("redis"))
 }
 
-fn url(server: &Server) -> String {
-    format!("redis://127.0.0.1:{}/", server.port)
+fn url(port: u16) -> String {
+    format!("redis://127.0.0.1:{port}/")
 }
 
 fn options(server: &Server) -> RedisOptions {
-    RedisOptions::new(url(server)).patience(Duration::from_secs(30))
+    RedisOptions::new(url(server.port)).patience(Duration::from_secs(30))
 }
 
 fn prefix() -> String {
@@ -52,8 +60,40 @@ async fn a_server_that_is_killed_under_load_and_comes_back_loses_nothing() {
     Box::pin(restarts::survives_restarts(&server, open)).await;
 }
 
+#[tokio::test]
+async fn a_server_that_hangs_under_load_and_goes_on_loses_nothing_and_delays_nobody_for_ever() {
+    let server = Server::start("redis");
+    let options = options(&server).patience(hangs::PATIENCE);
+    let open = async || options.clone().connect().await;
+    Box::pin(hangs::survives_hangs(&server, open)).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_is_cut_off_without_a_word_is_made_again() {
+    let prefix = prefix();
+    let open = async |port| {
+        let options = RedisOptions::new(url(port)).key_prefix(&prefix);
+        options.patience(Duration::from_secs(1)).connect().await.expect("it connects")
+    };
+    Box::pin(silence::outlives_silence(server(), open)).await;
+}
+
+#[tokio::test]
+async fn over_tls_only_servers_with_a_trusted_certificate_are_used() {
+    let server = Server::start_with_tls("redis");
+    let connect = async |pem: Option<Vec<u8>>, patience| {
+        let options = RedisOptions::new(url(server.port).replace("redis:", "rediss:"));
+        let options = match pem {
+            Some(pem) => options.root_certificates(pem),
+            None => options,
+        };
+        options.patience(patience).connect().await
+    };
+    Box::pin(trust::trusts_only_whom_it_is_told(&server, connect, ErrorKind::Failed)).await;
+}
+
 async fn plain_connection() -> redis::aio::MultiplexedConnection {
-    let client = redis::Client::open(url(server())).unwrap();
+    let client = redis::Client::open(url(server().port)).unwrap();
     client.get_multiplexed_async_connection().await.unwrap()
 }
 
@@ -100,13 +140,32 @@ async fn a_server_that_is_not_there_is_unreachable_after_the_patience_and_no_pas
     let port = nobody.local_addr().unwrap().port();
     let url = format!("redis://ada:s3cret@127.0.0.1:{port}/");
     let options = RedisOptions::new(&url).patience(Duration::from_millis(200));
-    let shown = format!("{options:?}");
+    secrets::does_not_show(&options);
     let error = options.connect().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unreachable);
     let malformed = RedisOptions::new(url.replace("redis:", "s3cret:"));
     let malformed = malformed.connect().await.unwrap_err();
     assert_eq!(malformed.kind(), ErrorKind::InvalidData);
-    for text in [shown, format!("{error:?}"), format!("{malformed:?}")] {
-        assert!(!text.contains("s3cret"), "{text}");
+    for error in [error, malformed] {
+        secrets::error_does_not_show(&error);
     }
+}
+
+#[tokio::test]
+async fn neither_a_store_nor_an_error_ever_shows_the_password() {
+    let password = secrets::PASSWORD;
+    let user = prefix().replace(' ', "-");
+    let mut connection = plain_connection().await;
+    let mut add = redis::cmd("ACL");
+    add.arg(&["SETUSER", &user, "on", &format!(">{password}"), "~*", "&*", "+@all"]);
+    add.exec_async(&mut connection).await.unwrap();
+    let options = |password: &str| {
+        let url = format!("redis://{user}:{password}@127.0.0.1:{}/", server().port);
+        RedisOptions::new(url).key_prefix(prefix()).patience(Duration::from_secs(30))
+    };
+    secrets::does_not_show(&options(password));
+    let error = options(&format!("wrong-{password}")).connect().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Failed, "it is wrong: {error:?}");
+    secrets::error_does_not_show(&error);
+    secrets::store_does_not_show(options(password).connect().await.unwrap());
 }

@@ -29,7 +29,7 @@
 //! | `RedisStore`, `redis` | many short appends, with all in memory | a blocking `XREAD` | with `appendfsync always` nothing; with `everysec`, a power failure takes a second; a failover takes what the replica had not got |
 //! | [`MemoryStore`] | tests | at once | all |
 //!
-//! What they do in a second, `cargo bench --bench stores --features postgres,redis,sqlite` measures side by side.
+//! What they do in a second, `cargo bench --bench stores --features nats,postgres,redis,sqlite` measures side by side.
 //!
 //! # Errors and retries
 //!
@@ -65,6 +65,8 @@ mod redis;
 mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(any(feature = "nats", feature = "postgres", feature = "redis"))]
+mod tls;
 
 #[cfg(feature = "nats")]
 #[cfg_attr(docsrs, doc(cfg(feature = "nats")))]

@@ -17,12 +17,7 @@ const KILLS: [u64; 3] = [50, 150, 300];
 /// One instance writes, another one reads along, both through connections that the server breaks.
 pub async fn survives_restarts<S: Store>(server: &Server, open: impl AsyncFn() -> S) {
     let (writer, reader) = (open().await, open().await);
-    let keep = Keep { events: 1 << 40, bytes: 1 << 40, age: Duration::from_secs(3600) };
-    let (producer, origin) = (key("producer"), Bytes::new());
-    let new = NewStream { producer: producer.clone(), session: None, owner: None, origin, keep };
-    writer.renew(&producer, Duration::from_secs(3600)).await.unwrap();
-    writer.create(&key("stream"), &new).await.unwrap();
-
+    create(&writer).await;
     let (progress, mut seen) = watch::channel(0);
     let killing = async {
         for kill in KILLS {
@@ -31,14 +26,36 @@ pub async fn survives_restarts<S: Store>(server: &Server, open: impl AsyncFn() -
             server.restart();
         }
     };
-    let all = async { tokio::join!(write(&writer), read(&reader, &progress), killing) };
+    write_and_read(&writer, &reader, &progress, killing).await;
+}
+
+/// Creates the stream that is written to.
+pub async fn create(store: &impl Store) {
+    store.renew(&key("producer"), Duration::from_secs(3600)).await.unwrap();
+    store.create(&key("stream"), &new_stream()).await.unwrap();
+}
+
+/// Writes the stream's events and reads them along, while something is done to the server, and compares.
+pub async fn write_and_read<S: Store>(
+    writer: &S,
+    reader: &S,
+    progress: &watch::Sender<u64>,
+    meanwhile: impl Future<Output = ()>,
+) {
+    let all = async { tokio::join!(write(writer), read(reader, progress), meanwhile) };
     let ((), read, ()) =
         tokio::time::timeout(Duration::from_secs(90), all).await.expect("all go on");
     let expected: Vec<_> = (1..=EVENTS).map(|offset| event(offset).content).collect();
     assert!(read == expected, "the events are not those that were written: {read:?}");
 }
 
-fn key(name: &str) -> Key {
+pub fn new_stream() -> NewStream {
+    let keep = Keep { events: 1 << 40, bytes: 1 << 40, age: Duration::from_secs(3600) };
+    let (producer, origin) = (key("producer"), Bytes::new());
+    NewStream { producer, session: None, owner: None, origin, keep }
+}
+
+pub fn key(name: &str) -> Key {
     Key::new(name.to_owned()).unwrap()
 }
 
@@ -47,7 +64,7 @@ fn event(offset: u64) -> Piece {
 }
 
 /// Asks again while the server is away.
-async fn until_answered<T>(ask: impl AsyncFn() -> Result<T, Error>) -> T {
+pub async fn until_answered<T>(ask: impl AsyncFn() -> Result<T, Error>) -> T {
     loop {
         match ask().await {
             Ok(answer) => return answer,

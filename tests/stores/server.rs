@@ -1,15 +1,18 @@
 //! A private server of a store, which ends with the test process.
 
+#![allow(dead_code, reason = "who uses it does not use all")]
+
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
-use std::{env, process};
+use std::{env, fs, process};
 
 /// A server with data of its own, on a port of its own. It may not be ready yet: who connects tries again.
 pub struct Server {
     pub port: u16,
+    folder: PathBuf,
     control: Mutex<Control>,
 }
 
@@ -22,6 +25,15 @@ struct Control {
 
 impl Server {
     pub fn start(kind: &str) -> Self {
+        Self::start_with(kind, None)
+    }
+
+    /// One that has TLS.
+    pub fn start_with_tls(kind: &str) -> Self {
+        Self::start_with(kind, Some("tls"))
+    }
+
+    fn start_with(kind: &str, more: Option<&str>) -> Self {
         let port = free_port();
         let folder = env::temp_dir().join(format!("sse-resume-{kind}-{}-{port}", process::id()));
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stores/server.sh");
@@ -29,6 +41,7 @@ impl Server {
             .arg(script)
             .args([kind.as_ref(), folder.as_os_str()])
             .arg(port.to_string())
+            .args(more)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -37,7 +50,12 @@ impl Server {
         let output = BufReader::new(script.stdout.take().expect("piped"));
         let mut control = Control { script, input, output };
         control.expect("started");
-        Self { port, control: Mutex::new(control) }
+        Self { port, folder, control: Mutex::new(control) }
+    }
+
+    /// The certificate, in PEM, of the authority of a server that has TLS, or (`wrong`) of another one.
+    pub fn authority(&self, name: &str) -> Vec<u8> {
+        fs::read(self.folder.join(name).with_extension("pem")).expect("it was made")
     }
 
     /// Ends the server by SIGKILL. Its data and its port stay.
@@ -48,6 +66,16 @@ impl Server {
     /// Starts it again.
     pub fn restart(&self) {
         self.say("start", "started");
+    }
+
+    /// Makes it hang: it keeps its connections, and answers nothing.
+    pub fn pause(&self) {
+        self.say("pause", "paused");
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        self.say("resume", "resumed");
     }
 
     fn say(&self, command: &str, expected: &str) {

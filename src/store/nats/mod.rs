@@ -30,6 +30,7 @@ use std::time::Duration;
 use ::bytes::Bytes;
 use async_nats::ConnectOptions;
 
+use super::tls::{self, Authorities};
 use super::wakeup::Wakeups;
 use super::{
     Append, Claim, Error, ErrorKind, Extent, Key, NewSession, NewStream, Page, Purge, Record,
@@ -53,6 +54,7 @@ use streams::Streams;
 #[derive(Clone)]
 pub struct NatsOptions {
     url: String,
+    authorities: Option<Authorities>,
     prefix: String,
     replicas: usize,
     patience: Duration,
@@ -63,7 +65,7 @@ impl NatsOptions {
     /// token in it where that is needed. Several servers of a cluster are separated by commas.
     pub fn new(url: impl Into<String>) -> Self {
         let (url, prefix) = (url.into(), "sse-resume".into());
-        Self { url, prefix, replicas: 1, patience: Duration::from_secs(10) }
+        Self { url, authorities: None, prefix, replicas: 1, patience: Duration::from_secs(10) }
     }
 
     /// What the store's three streams and all its subjects begin with: ASCII letters, digits, `-` and `_`. Default:
@@ -81,8 +83,22 @@ impl NatsOptions {
         self
     }
 
+    /// Trusts servers whose certificate one of these authorities has signed, and no others: one or more certificates in
+    /// PEM. Default: what the platform trusts.
+    ///
+    /// The connection has to have TLS then, whatever the URL says.
+    #[must_use]
+    pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.authorities = Some(Authorities::new(pem));
+        self
+    }
+
     /// How long an operation takes at most before it fails with `Unreachable`. While the server is away, an operation
     /// that it has not got, or that only reads, is tried again for so long. Default: 10 s.
+    ///
+    /// A sweep, an expiry, a list of sessions, and a purge of more than one stream have so long for each request. A
+    /// connection on which the server is silent for so long, or for 10 s if that is shorter, is made again, in case
+    /// another server has taken its place.
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
@@ -93,7 +109,7 @@ impl NatsOptions {
     ///
     /// # Errors
     /// `Unreachable`: there is no answer, for as long as [`patience`](Self::patience) says; that is also so when the
-    /// server refuses the password. `IncompatibleSchema`: the streams were made by another version, or by something
+    /// server refuses the password, or its certificate is not trusted. `IncompatibleSchema`: the streams were made by another version, or by something
     /// else. `InvalidData`: the URL or the prefix is malformed. `Failed`: the server refuses to make the streams.
     pub async fn connect(self) -> Result<NatsStore, Error> {
         NatsStore::connect(self).await
@@ -125,7 +141,7 @@ impl fmt::Debug for NatsOptions {
 ///   written since the last `sync_interval` (two minutes, where it is not set; `sync: always` is safe) unless
 ///   [replicas](NatsOptions::replicas) have it.
 /// - **Costs:** an append is one message; a look at a stream two, and a page as many as the appends that it has events
-///   of. A sweep looks at each stream, and pages of sessions begin with a list of all: choose its period by that. An
+///   of, or from 2.11 on and without replicas a few. A sweep looks at each stream, and pages of sessions begin with a list of all: choose its period by that. An
 ///   append carries the progress that was stored last.
 /// - **Sessions** are in a bucket of their own, and their values in another one. The cap on sessions may be passed by as
 ///   many as are created at the same time.
@@ -133,6 +149,7 @@ impl fmt::Debug for NatsOptions {
 pub struct NatsStore(Arc<Shared>);
 
 struct Shared {
+    server: Arc<Server>,
     streams: Arc<Streams>,
     sessions: Sessions,
     wakeups: Arc<Wakeups>,
@@ -146,14 +163,25 @@ impl NatsStore {
             let rule = "a prefix has ASCII letters, digits, - and _";
             return Err(Error::new(ErrorKind::InvalidData, rule));
         }
-        let connecting = Server::connect(&options.url, ConnectOptions::new(), options.patience);
-        let server = Arc::new(connecting.await?);
+        let roots = tls::roots(options.authorities.as_ref())?;
+        let client = ConnectOptions::new()
+            .require_tls(options.authorities.is_some())
+            .tls_client_config(tls::client(roots)?);
+        let server = Arc::new(Server::connect(&options.url, client, options.patience).await?);
         let (prefix, replicas) = (&options.prefix, options.replicas);
         let streams = Arc::new(Streams::open(&server, prefix, replicas).await?);
         let sessions = Sessions::open(&server, prefix, replicas, Arc::clone(&streams)).await?;
         let wakeups = Arc::new(Wakeups::default());
         let listener = Listener::start(&server, prefix, Arc::clone(&wakeups)).await?;
-        Ok(Self(Arc::new(Shared { streams, sessions, wakeups, _listener: listener })))
+        Ok(Self(Arc::new(Shared { server, streams, sessions, wakeups, _listener: listener })))
+    }
+
+    /// Many requests may be one operation.
+    async fn in_time<T>(
+        &self,
+        operation: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        self.0.server.in_time(Box::pin(operation)).await
     }
 }
 
@@ -165,33 +193,33 @@ impl fmt::Debug for NatsStore {
 
 impl Store for NatsStore {
     async fn create(&self, stream: &Key, new: &NewStream) -> Result<(), Error> {
-        self.0.streams.create(stream, new).await
+        self.in_time(self.0.streams.create(stream, new)).await
     }
 
     async fn append(&self, batch: &[Append]) -> Result<Vec<Result<(), Error>>, Error> {
         Append::check(batch)?;
-        self.0.streams.append(batch).await
+        self.in_time(self.0.streams.append(batch)).await
     }
 
     async fn record(&self, stream: &Key) -> Result<Record, Error> {
-        self.0.streams.record(stream).await
+        self.in_time(self.0.streams.record(stream)).await
     }
 
     async fn read(&self, stream: &Key, after: u64, bytes: usize) -> Result<Page, Error> {
-        self.0.streams.read(stream, after, bytes).await
+        self.in_time(self.0.streams.read(stream, after, bytes)).await
     }
 
     async fn wait(&self, stream: &Key, seen: &Extent) -> Result<Extent, Error> {
-        let look = || self.0.streams.extent(stream);
+        let look = || self.in_time(self.0.streams.extent(stream));
         self.0.wakeups.until_news(stream, seen, look).await
     }
 
     async fn claim(&self, stream: &Key, claim: &Claim) -> Result<Record, Error> {
-        self.0.streams.claim(stream, claim).await
+        self.in_time(self.0.streams.claim(stream, claim)).await
     }
 
     async fn renew(&self, instance: &Key, lease: Duration) -> Result<(), Error> {
-        self.0.streams.renew(instance, lease).await
+        self.in_time(self.0.streams.renew(instance, lease)).await
     }
 
     async fn sweep(&self) -> Result<Swept, Error> {
@@ -205,23 +233,23 @@ impl Store for NatsStore {
 
 impl SessionStore for NatsStore {
     async fn create_session(&self, id: &Key, new: &NewSession, most: u64) -> Result<(), Error> {
-        self.0.sessions.create(id, new, most).await
+        self.in_time(self.0.sessions.create(id, new, most)).await
     }
 
     async fn session(&self, id: &Key) -> Result<Session, Error> {
-        self.0.sessions.get(id).await
+        self.in_time(self.0.sessions.get(id)).await
     }
 
     async fn touch(&self, id: &Key) -> Result<(), Error> {
-        self.0.sessions.touch(id).await
+        self.in_time(self.0.sessions.touch(id)).await
     }
 
     async fn value(&self, id: &Key, name: &Key) -> Result<Option<Bytes>, Error> {
-        self.0.sessions.value(id, name).await
+        self.in_time(self.0.sessions.value(id, name)).await
     }
 
     async fn set_value(&self, id: &Key, name: &Key, value: Option<Bytes>) -> Result<(), Error> {
-        self.0.sessions.set(id, name, value).await
+        self.in_time(self.0.sessions.set(id, name, value)).await
     }
 
     async fn compare_and_set(
@@ -231,7 +259,7 @@ impl SessionStore for NatsStore {
         expected: Option<Bytes>,
         value: Option<Bytes>,
     ) -> Result<bool, Error> {
-        self.0.sessions.compare_and_set(id, name, expected, value).await
+        self.in_time(self.0.sessions.compare_and_set(id, name, expected, value)).await
     }
 
     async fn list(&self, after: Option<&Key>, limit: usize) -> Result<Vec<Session>, Error> {
@@ -239,7 +267,7 @@ impl SessionStore for NatsStore {
     }
 
     async fn count(&self) -> Result<u64, Error> {
-        self.0.sessions.count().await
+        self.in_time(self.0.sessions.count()).await
     }
 
     async fn expire(&self) -> Result<Vec<Key>, Error> {
@@ -247,6 +275,6 @@ impl SessionStore for NatsStore {
     }
 
     async fn delete(&self, id: &Key) -> Result<bool, Error> {
-        self.0.sessions.delete(id).await
+        self.in_time(self.0.sessions.delete(id)).await
     }
 }

@@ -1,6 +1,6 @@
 //! Pages of events, out of a stream's steps.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 
 use ::bytes::{Bytes, BytesMut};
@@ -117,6 +117,7 @@ impl Streams {
     ) -> Result<Option<(Vec<Step>, Vec<Found>)>, Error> {
         let subject = self.subjects.steps(stream);
         let (mut steps, mut found) = (Vec::new(), Vec::new());
+        let mut ahead = VecDeque::new();
         let mut room = bytes as u64;
         let mut step = from;
         loop {
@@ -126,7 +127,12 @@ impl Streams {
             if is_full || next >= last.next || found.len() >= MOST_PIECES {
                 return Ok(Some((steps, found)));
             }
-            step = match self.log.next(&subject, sequence + 1).await? {
+            if ahead.is_empty() {
+                // Steps have other things than events in them.
+                let bytes = room.clamp(64 << 10, 1 << 20);
+                ahead = self.log.following(&subject, sequence + 1, bytes).await?.into();
+            }
+            step = match ahead.pop_front() {
                 Some(message) => Step::decode(message)?,
                 None => return Ok(None),
             };

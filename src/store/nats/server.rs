@@ -12,17 +12,21 @@ use async_nats::jetstream::stream::{
 };
 use async_nats::{Client, ConnectOptions, HeaderMap, ServerAddr, Subscriber};
 use bytes::Bytes;
-use futures_util::TryStreamExt;
+use futures_util::{StreamExt, TryStreamExt};
 use tokio::time::{Instant, timeout};
 
+use super::bytes::malformed;
 use super::error::{Unstored, answered, of_stream, unreachable};
 use super::link::Link;
 use crate::jitter::jitter;
-use crate::store::backoff::Backoff;
+use crate::store::backoff::{Backoff, silence};
 use crate::store::{Error, ErrorKind};
 
 /// For how long a look at the server's clock is good.
 const CLOCK: Duration = Duration::from_secs(10);
+
+/// How many messages are asked for at once.
+const MOST_AT_ONCE: usize = 256;
 
 /// A message that was stored.
 pub(super) struct Stored {
@@ -95,6 +99,8 @@ impl Server {
                 jitter(wait, 0.5)
             })
             .request_timeout(Some(patience))
+            // Two without an answer, and the connection is made again.
+            .ping_interval(silence(patience) / 4)
             .max_reconnects(None)
             .retry_on_initial_connect();
         // The error's source may have the URL.
@@ -159,13 +165,19 @@ impl Server {
         if found.description != config.description {
             return Err(ErrorKind::IncompatibleSchema.into());
         }
-        let features = Features {
-            batches: found.allow_atomic_publish,
-            ages: found.allow_message_ttl,
-            // A replica may be behind.
-            direct: found.allow_direct && found.num_replicas == 1,
-        };
-        Ok(Log { server: Arc::clone(self), stream, features, clock: Mutex::default() })
+        // A replica may be behind.
+        let direct = found.allow_direct && found.num_replicas == 1;
+        let features =
+            Features { batches: found.allow_atomic_publish, ages: found.allow_message_ttl, direct };
+        let many = direct && self.client.is_server_compatible(2, 11, 0);
+        Ok(Log {
+            server: Arc::clone(self),
+            name: config.name,
+            many,
+            stream,
+            features,
+            clock: Mutex::default(),
+        })
     }
 }
 
@@ -183,6 +195,9 @@ pub(super) struct Features {
 /// A stream of the server.
 pub(super) struct Log {
     server: Arc<Server>,
+    name: String,
+    /// Many messages can be had at once.
+    many: bool,
     stream: Stream,
     features: Features,
     clock: Mutex<Option<Clock>>,
@@ -290,6 +305,45 @@ impl Log {
             }
         };
         self.server.ask(get).await
+    }
+
+    /// The messages on a subject from this sequence on: one, if there is any, or more of so many bytes.
+    pub(super) async fn following(
+        &self,
+        subject: &str,
+        from: u64,
+        bytes: u64,
+    ) -> Result<Vec<Stored>, Error> {
+        if self.many {
+            let got = self.server.ask(|| self.get_many(subject, from, bytes)).await?;
+            if !got.is_empty() {
+                return Ok(got);
+            }
+        }
+        Ok(self.next(subject, from).await?.into_iter().collect())
+    }
+
+    /// The client library has no call for this.
+    async fn get_many(&self, subject: &str, from: u64, bytes: u64) -> Result<Vec<Stored>, Error> {
+        let client = &self.server.client;
+        let (get, inbox) = (format!("$JS.API.DIRECT.GET.{}", self.name), client.new_inbox());
+        let mut answers = client.subscribe(inbox.clone()).await.map_err(unreachable)?;
+        // Nothing in a subject of this store has to be escaped.
+        let request = format!(
+            r#"{{"seq":{from},"next_by_subj":"{subject}","batch":{MOST_AT_ONCE},"max_bytes":{bytes}}}"#
+        );
+        client.publish_with_reply(get, inbox, request.into()).await.map_err(unreachable)?;
+        let mut got = Vec::new();
+        while let Some(answer) = answers.next().await {
+            match answer.status.map(|status| status.as_u16()) {
+                None => got.push(StreamMessage::try_from(answer).map_err(|_| malformed())?.into()),
+                // That was all, or there is none.
+                Some(204 | 404) => return Ok(got),
+                Some(503) => return Err(ErrorKind::Unreachable.into()),
+                Some(_) => return Err(ErrorKind::Failed.into()),
+            }
+        }
+        Err(ErrorKind::Unreachable.into())
     }
 
     /// The message that has this sequence.

@@ -2,6 +2,7 @@
 
 use tokio_postgres::error::SqlState;
 
+use crate::store::tls::is_distrusted;
 use crate::store::{Error, ErrorKind};
 
 /// What a caller is told of it.
@@ -10,7 +11,9 @@ pub(super) fn failed(error: tokio_postgres::Error) -> Error {
 }
 
 fn kind(error: &tokio_postgres::Error) -> ErrorKind {
-    let Some(code) = error.code() else { return ErrorKind::Unreachable };
+    let Some(code) = error.code() else {
+        return if is_distrusted(error) { ErrorKind::Failed } else { ErrorKind::Unreachable };
+    };
     match &code.code()[..2] {
         // Connection exceptions, the server shuts down or starts, too many connections.
         "08" | "57" => ErrorKind::Unreachable,

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_postgres::AsyncMessage;
 
 use super::PostgresOptions;
 use super::tls::{Connector, Driver};
-use crate::store::backoff::Backoff;
+use crate::store::backoff::{Backoff, silence};
 use crate::store::wakeup::Wakeups;
 use crate::store::{Error, ErrorKind, Key};
 
@@ -25,10 +25,11 @@ impl Listener {
         options: &PostgresOptions,
         wakeups: Arc<Wakeups>,
     ) -> Result<Self, Error> {
-        let connector = Connector::new(&options.url, options.patience)?;
+        let connector = Connector::new(options)?;
         let channel = channel(&options.prefix);
         let (listens, listening) = oneshot::channel();
-        let listener = Self(tokio::spawn(listen(connector, channel, wakeups, listens)));
+        let silence = silence(options.patience);
+        let listener = Self(tokio::spawn(listen(connector, channel, silence, wakeups, listens)));
         let late = |late| Error::new(ErrorKind::Unreachable, late);
         let listening = timeout(options.patience, listening).await.map_err(late)?;
         listening.map_err(|gone| Error::new(ErrorKind::Failed, gone))?;
@@ -51,36 +52,42 @@ pub(super) fn channel(prefix: &str) -> String {
 async fn listen(
     connector: Connector,
     channel: String,
+    silence: Duration,
     wakeups: Arc<Wakeups>,
     listens: oneshot::Sender<()>,
 ) {
     let (mut listens, mut backoff) = (Some(listens), Backoff::new());
     loop {
-        if let Ok((client, driver)) = connector.connect().await {
+        if let Ok(Ok((client, driver))) = timeout(silence, connector.connect()).await {
             let command = format!("LISTEN {channel}");
-            let begin = async {
-                let begun = timeout(Duration::from_secs(10), client.batch_execute(&command)).await;
-                if begun.is_ok_and(|result| result.is_ok()) {
+            let is_answered = async |command: &str| {
+                let answer = timeout(silence, client.batch_execute(command)).await;
+                answer.is_ok_and(|result| result.is_ok())
+            };
+            let listening = async {
+                if is_answered(&command).await {
                     backoff = Backoff::new();
                     // What was written while nobody listened may be news.
                     wakeups.wake_all();
                     listens.take().map(|listens| listens.send(()));
-                    std::future::pending::<()>().await;
+                    while is_answered("").await {
+                        sleep(silence / 2).await;
+                    }
                 }
             };
-            receive(driver, begin, &wakeups).await;
+            receive(driver, listening, &wakeups).await;
         }
         backoff.wait().await;
     }
 }
 
-/// Drives the connection until it is lost, or `begin` ends, which it does only if it fails. Awaiting the connection as
-/// a future would drop the notifications.
-async fn receive(mut driver: Driver, begin: impl Future<Output = ()>, wakeups: &Wakeups) {
-    let mut begin = pin!(begin);
+/// Drives the connection until it is lost, or `listening` ends, which it does only if it fails. Awaiting the connection
+/// as a future would drop the notifications.
+async fn receive(mut driver: Driver, listening: impl Future<Output = ()>, wakeups: &Wakeups) {
+    let mut listening = pin!(listening);
     std::future::poll_fn(|cx| {
         loop {
-            if begin.as_mut().poll(cx).is_ready() {
+            if listening.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(());
             }
             match driver.poll_message(cx) {

@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::tls::Authorities;
 use super::wakeup::Wakeups;
 use super::{
     Append, Claim, Error, Extent, Key, NewSession, NewStream, Page, Purge, Record, Session,
@@ -43,6 +44,7 @@ use pool::Pool;
 #[derive(Clone)]
 pub struct PostgresOptions {
     url: String,
+    authorities: Option<Authorities>,
     prefix: String,
     connections: usize,
     patience: Duration,
@@ -51,10 +53,11 @@ pub struct PostgresOptions {
 impl PostgresOptions {
     /// A store in the database that this URL, or `key=value` string, names. TLS is used as its `sslmode` says
     /// (`disable`, `prefer`, which is the default, `require`), and the server's certificate has to be one that the
-    /// platform trusts.
+    /// platform trusts, or [`root_certificates`](Self::root_certificates).
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
+            authorities: None,
             prefix: sql::TABLE_PREFIX.into(),
             connections: 4,
             patience: Duration::from_secs(10),
@@ -77,8 +80,21 @@ impl PostgresOptions {
         self
     }
 
+    /// Trusts servers whose certificate one of these authorities has signed, and no others: one or more certificates in
+    /// PEM. Default: what the platform trusts.
+    ///
+    /// Whether there has to be TLS, the URL's `sslmode` says.
+    #[must_use]
+    pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.authorities = Some(Authorities::new(pem));
+        self
+    }
+
     /// How long an operation takes at most before it fails with `Unreachable`. While the server is away, an operation
     /// tries to connect again for so long, and one that only reads is repeated. Default: 10 s.
+    ///
+    /// A sweep and a purge have so long for each statement. A connection on which the server is silent for so long,
+    /// or for 10 s if that is shorter, is made again, in case another server has taken its place.
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
@@ -90,7 +106,7 @@ impl PostgresOptions {
     /// # Errors
     /// `Unreachable`: there is no answer, for as long as [`patience`](Self::patience) says. `IncompatibleSchema`: the
     /// tables were made by a newer version. `InvalidData`: the URL or the prefix is malformed. `Failed`: the server
-    /// refuses, for example the password.
+    /// refuses, for example the password, or its certificate is not trusted.
     pub async fn connect(self) -> Result<PostgresStore, Error> {
         PostgresStore::connect(self).await
     }
@@ -149,7 +165,7 @@ impl fmt::Debug for PostgresStore {
 
 impl Store for PostgresStore {
     async fn create(&self, stream: &Key, new: &NewStream) -> Result<(), Error> {
-        streams::create(self.pool(), stream, new).await
+        self.pool().in_time(streams::create(self.pool(), stream, new)).await
     }
 
     async fn append(&self, batch: &[Append]) -> Result<Vec<Result<(), Error>>, Error> {
@@ -171,8 +187,11 @@ impl Store for PostgresStore {
     }
 
     async fn claim(&self, stream: &Key, claim: &Claim) -> Result<Record, Error> {
-        streams::claim(self.pool(), stream, claim).await?;
-        self.record(stream).await
+        let claiming = async {
+            streams::claim(self.pool(), stream, claim).await?;
+            self.record(stream).await
+        };
+        self.pool().in_time(claiming).await
     }
 
     async fn renew(&self, instance: &Key, lease: Duration) -> Result<(), Error> {
@@ -190,7 +209,7 @@ impl Store for PostgresStore {
 
 impl SessionStore for PostgresStore {
     async fn create_session(&self, id: &Key, new: &NewSession, most: u64) -> Result<(), Error> {
-        sessions::create(self.pool(), id, new, most).await
+        self.pool().in_time(sessions::create(self.pool(), id, new, most)).await
     }
 
     async fn session(&self, id: &Key) -> Result<Session, Error> {

@@ -40,7 +40,7 @@ struct Connected {
 impl Pool {
     pub(super) fn new(options: &PostgresOptions) -> Result<Self, Error> {
         Ok(Self {
-            connector: Connector::new(&options.url, options.patience)?,
+            connector: Connector::new(options)?,
             prefix: options.prefix.clone(),
             patience: options.patience,
             slots: (0..options.connections).map(|_| Mutex::new(None)).collect(),
@@ -114,7 +114,7 @@ impl Pool {
         self.in_time(reading).await
     }
 
-    async fn in_time<T>(
+    pub(super) async fn in_time<T>(
         &self,
         operation: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {

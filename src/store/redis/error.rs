@@ -1,7 +1,11 @@
 //! Which kind of error a failure of Redis is.
 
+use std::error::Error as StdError;
+use std::sync::Arc;
+
 use redis::{ErrorKind as RedisKind, RedisError, ServerErrorKind};
 
+use crate::store::tls::is_distrusted;
 use crate::store::{Error, ErrorKind};
 
 /// What a caller is told of it.
@@ -12,6 +16,8 @@ pub(super) fn failed(error: RedisError) -> Error {
 fn kind(error: &RedisError) -> ErrorKind {
     match error.kind() {
         RedisKind::InvalidClientConfig => ErrorKind::InvalidData,
+        RedisKind::AuthenticationFailed => ErrorKind::Failed,
+        RedisKind::Io if is_certificate(error) => ErrorKind::Failed,
         RedisKind::Io => ErrorKind::Unreachable,
         RedisKind::Server(_) if has_not_happened(error) => ErrorKind::Unreachable,
         RedisKind::Server(ServerErrorKind::ReadOnly) => ErrorKind::Unreachable,
@@ -20,6 +26,12 @@ fn kind(error: &RedisError) -> ErrorKind {
         _ if error.is_unrecoverable_error() => ErrorKind::Unreachable,
         _ => ErrorKind::Failed,
     }
+}
+
+/// Whether the server's certificate is not trusted.
+fn is_certificate(error: &RedisError) -> bool {
+    let shared = error.source().and_then(<dyn StdError>::downcast_ref);
+    shared.is_some_and(|shared: &Arc<dyn StdError + Send + Sync>| is_distrusted(&**shared))
 }
 
 /// Whether the server cannot have done what it was asked for, and may do it later.

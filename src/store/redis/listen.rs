@@ -13,12 +13,9 @@ use tokio::time::timeout;
 use super::error::failed;
 use super::reply::Reply;
 use super::server::Server;
-use crate::store::backoff::Backoff;
+use crate::store::backoff::{Backoff, silence};
 use crate::store::wakeup::Wakeups;
 use crate::store::{Error, ErrorKind};
-
-/// How long a read blocks when there is no news. A connection that gives no answer for twice as long is given up.
-const BLOCK: Duration = Duration::from_secs(5);
 
 /// A task that listens as long as this lives.
 pub(super) struct Listener(JoinHandle<()>);
@@ -28,7 +25,8 @@ impl Listener {
     pub(super) async fn start(server: &Server, wakeups: Arc<Wakeups>) -> Result<Self, Error> {
         let (listens, listening) = oneshot::channel();
         let (client, base) = (server.client().clone(), server.base().to_owned());
-        let listener = Self(tokio::spawn(listen(client, base, wakeups, listens)));
+        let silence = silence(server.patience());
+        let listener = Self(tokio::spawn(listen(client, base, silence, wakeups, listens)));
         let late = |late| Error::new(ErrorKind::Unreachable, late);
         let listening = timeout(server.patience(), listening).await.map_err(late)?;
         listening.map_err(|gone| Error::new(ErrorKind::Failed, gone))?;
@@ -43,17 +41,23 @@ impl Drop for Listener {
 }
 
 /// Listens, and connects again whenever the connection is lost.
-async fn listen(client: Client, base: String, wakeups: Arc<Wakeups>, listens: oneshot::Sender<()>) {
+async fn listen(
+    client: Client,
+    base: String,
+    silence: Duration,
+    wakeups: Arc<Wakeups>,
+    listens: oneshot::Sender<()>,
+) {
     let (mut listens, mut backoff) = (Some(listens), Backoff::new());
     loop {
-        if let Ok(mut connection) = Server::own_connection(&client, BLOCK * 2).await {
+        if let Ok(mut connection) = Server::own_connection(&client, silence).await {
             if let Ok(seen) = told(&mut connection, &base).await {
                 backoff = Backoff::new();
                 // What was written while nobody listened may be news.
                 wakeups.wake_all();
                 listens.take().map(|listens| listens.send(()));
                 // It ends only by an error, which the next connection answers.
-                let _ = receive(&mut connection, &base, seen, &wakeups).await;
+                let _ = receive(&mut connection, &base, silence / 2, seen, &wakeups).await;
             }
         }
         backoff.wait().await;
@@ -70,17 +74,19 @@ async fn told(connection: &mut MultiplexedConnection, base: &str) -> Result<u64,
     Ok(told.unwrap_or(0))
 }
 
-/// Wakes those whose stream changed after the change `seen`, until the connection is lost.
+/// Wakes those whose stream changed after the change `seen`, until the connection is lost. A read blocks for at most
+/// `block`.
 async fn receive(
     connection: &mut MultiplexedConnection,
     base: &str,
+    block: Duration,
     mut seen: u64,
     wakeups: &Wakeups,
 ) -> Result<(), Error> {
     let news = format!("{base}:news");
     loop {
         let mut read = redis::cmd("XREAD");
-        read.arg("COUNT").arg(1000).arg("BLOCK").arg(BLOCK.as_millis() as u64);
+        read.arg("COUNT").arg(1000).arg("BLOCK").arg(block.as_millis() as u64);
         read.arg("STREAMS").arg(&news).arg(format!("{seen}-0"));
         let reply: Option<StreamReadReply> = read.query_async(connection).await.map_err(failed)?;
         let changes = reply.into_iter().flat_map(|reply| reply.keys).flat_map(|key| key.ids);

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::tls::Authorities;
 use super::wakeup::Wakeups;
 use super::{
     Append, Claim, Error, ErrorKind, Extent, Key, NewSession, NewStream, Page, Purge, Record,
@@ -42,16 +43,17 @@ use server::Server;
 #[derive(Clone)]
 pub struct RedisOptions {
     url: String,
+    authorities: Option<Authorities>,
     prefix: String,
     patience: Duration,
 }
 
 impl RedisOptions {
-    /// A store in the server that this URL names: `redis://`, or `rediss://` for TLS, for which the process needs a
-    /// default provider of `rustls` if it has more than one.
+    /// A store in the server that this URL names: `redis://`, or `rediss://` for TLS. What encrypts is the process's
+    /// default provider of `rustls`; if there is none, this makes it *ring*.
     pub fn new(url: impl Into<String>) -> Self {
         let (url, prefix) = (url.into(), "sse-resume".into());
-        Self { url, prefix, patience: Duration::from_secs(10) }
+        Self { url, authorities: None, prefix, patience: Duration::from_secs(10) }
     }
 
     /// What all keys begin with, in braces: `{sse-resume}:…`. Default: `sse-resume`.
@@ -63,8 +65,22 @@ impl RedisOptions {
         self
     }
 
+    /// Trusts servers whose certificate one of these authorities has signed, and no others: one or more certificates in
+    /// PEM. Default: what the platform trusts.
+    ///
+    /// The URL has to be one of `rediss://` then.
+    #[must_use]
+    pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.authorities = Some(Authorities::new(pem));
+        self
+    }
+
     /// How long an operation takes at most before it fails with `Unreachable`. While the server is away or loads its
     /// data, an operation that it has not got, or that only reads, is tried again for so long. Default: 10 s.
+    ///
+    /// A sweep, an expiry and a purge have so long for each 200 streams or sessions. A connection on which the server
+    /// is silent for so long, or for 10 s if that is shorter, is made again, in case another server has taken its
+    /// place.
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
@@ -76,7 +92,7 @@ impl RedisOptions {
     /// # Errors
     /// `Unreachable`: there is no answer, for as long as [`patience`](Self::patience) says. `IncompatibleSchema`: the
     /// keys were made by a newer version. `InvalidData`: the URL is malformed, or the prefix is empty or has braces.
-    /// `Failed`: the server refuses, for example the password.
+    /// `Failed`: the server refuses, for example the password, or its certificate is not trusted.
     pub async fn connect(self) -> Result<RedisStore, Error> {
         RedisStore::connect(self).await
     }

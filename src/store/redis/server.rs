@@ -1,9 +1,13 @@
 //! Runs scripts in the server, again where that is safe.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection};
-use redis::{AsyncConnectionConfig, Client, Script, ScriptInvocation};
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, Script, ScriptInvocation, TlsCertificates,
+};
+use rustls::crypto::{CryptoProvider, ring};
 use tokio::time::timeout;
 
 use super::RedisOptions;
@@ -32,7 +36,8 @@ pub(super) use script;
 /// A connection that is made again when it is lost.
 pub(super) struct Server {
     client: Client,
-    connection: ConnectionManager,
+    /// And how many there were before.
+    connection: Mutex<(u64, ConnectionManager)>,
     /// What all keys begin with.
     base: String,
     patience: Duration,
@@ -42,13 +47,20 @@ impl Server {
     pub(super) fn new(options: &RedisOptions) -> Result<Self, Error> {
         // The error says what is wrong without the URL, but its source might not.
         let malformed = |_| Error::new(ErrorKind::InvalidData, "the URL is malformed");
-        let client = Client::open(options.url.as_str()).map_err(malformed)?;
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(options.patience))
-            .set_response_timeout(Some(options.patience))
-            .set_number_of_retries(0);
-        let connection =
-            ConnectionManager::new_lazy_with_config(client.clone(), config).map_err(failed)?;
+        let client = match &options.authorities {
+            Some(authorities) => {
+                authorities.roots()?;
+                let root_cert = Some(authorities.0.to_vec());
+                let certificates = TlsCertificates { client_tls: None, root_cert };
+                Client::build_with_tls(options.url.as_str(), certificates)
+            }
+            None => Client::open(options.url.as_str()),
+        };
+        let client = client.map_err(malformed)?;
+        if let ConnectionAddr::TcpTls { .. } = client.get_connection_info().addr() {
+            choose_provider();
+        }
+        let connection = Mutex::new((0, connection(&client, options.patience)?));
         let base = format!("{{{}}}", options.prefix);
         Ok(Self { client, connection, base, patience: options.patience })
     }
@@ -66,7 +78,9 @@ impl Server {
         client: &Client,
         timeout: Duration,
     ) -> Result<MultiplexedConnection, Error> {
-        let config = AsyncConnectionConfig::new().set_response_timeout(Some(timeout));
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(timeout))
+            .set_response_timeout(Some(timeout));
         client.get_multiplexed_async_connection_with_config(&config).await.map_err(failed)
     }
 
@@ -94,10 +108,10 @@ impl Server {
         arguments: &[Argument<'_>],
     ) -> Result<Reply, Error> {
         let invocation = self.invocation(script, arguments);
-        let writing = async {
+        let writing = async |connection: ConnectionManager| {
             let mut backoff = Backoff::new();
             loop {
-                match invocation.invoke_async(&mut self.connection.clone()).await {
+                match invocation.invoke_async(&mut connection.clone()).await {
                     Err(error) if has_not_happened(&error) => backoff.wait().await,
                     result => return result.map(Reply).map_err(failed),
                 }
@@ -113,10 +127,10 @@ impl Server {
         arguments: &[Argument<'_>],
     ) -> Result<Reply, Error> {
         let invocation = self.invocation(script, arguments);
-        let reading = async {
+        let reading = async |connection: ConnectionManager| {
             let mut backoff = Backoff::new();
             loop {
-                let result = invocation.invoke_async(&mut self.connection.clone()).await;
+                let result = invocation.invoke_async(&mut connection.clone()).await;
                 match result.map_err(failed) {
                     Err(error) if error.kind() == ErrorKind::Unreachable => backoff.wait().await,
                     result => return result.map(Reply),
@@ -149,10 +163,10 @@ impl Server {
 
     /// Runs a command that does the same when it is repeated, again if the answer is lost.
     async fn ask(&self, command: &redis::Cmd) -> Result<Reply, Error> {
-        let asking = async {
+        let asking = async |connection: ConnectionManager| {
             let mut backoff = Backoff::new();
             loop {
-                let result = command.query_async(&mut self.connection.clone()).await;
+                let result = command.query_async(&mut connection.clone()).await;
                 match result.map_err(failed) {
                     Err(error) if error.kind() == ErrorKind::Unreachable => backoff.wait().await,
                     result => return result.map(Reply),
@@ -164,11 +178,50 @@ impl Server {
 
     async fn in_time<T>(
         &self,
-        operation: impl Future<Output = Result<T, Error>>,
+        operation: impl AsyncFnOnce(ConnectionManager) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let late = |late| Err(Error::new(ErrorKind::Unreachable, late));
-        timeout(self.patience, operation).await.unwrap_or_else(late)
+        let (number, connection) = self.lock().clone();
+        match timeout(self.patience, operation(connection)).await {
+            Ok(result) => result,
+            Err(late) => {
+                self.replace(number)?;
+                Err(Error::new(ErrorKind::Unreachable, late))
+            }
+        }
     }
+
+    /// The next operations do not use the connection that has this number.
+    fn replace(&self, number: u64) -> Result<(), Error> {
+        let next = connection(&self.client, self.patience)?;
+        let mut current = self.lock();
+        if current.0 == number {
+            *current = (number + 1, next);
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (u64, ConnectionManager)> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Chooses what encrypts, if the process has not. The client library would panic, if other parts of the program have
+/// brought a second one.
+fn choose_provider() {
+    if CryptoProvider::get_default().is_none() {
+        // It fails if somebody has chosen meanwhile.
+        let _ = ring::default_provider().install_default();
+    }
+}
+
+/// It connects when it is used. How long an answer may take is not its concern: it would go on with a connection that
+/// is cut off without a word.
+fn connection(client: &Client, patience: Duration) -> Result<ConnectionManager, Error> {
+    let config = ConnectionManagerConfig::new()
+        .set_connection_timeout(Some(patience))
+        .set_response_timeout(None)
+        .set_number_of_retries(0);
+    ConnectionManager::new_lazy_with_config(client.clone(), config).map_err(failed)
 }
 
 /// What a script is given.

@@ -268,9 +268,11 @@ pub(super) fn sweep(database: &mut Database) -> Result<Swept, Failure> {
     if streams > 0 {
         work.statement("UPDATE @changes SET removals = removals + 1")?.execute([])?;
     }
-    let trim = "DELETE FROM @pieces WHERE rowid IN (SELECT p.rowid FROM @streams s JOIN @pieces p ON p.stream = s.id \
-        WHERE s.next - 1 - p.last >= s.keep_events OR s.total - p.total >= s.keep_bytes \
-        OR p.appended + s.keep_age <= ?1)";
+    // Looks at the pieces that go, and at the first one of each stream that stays.
+    let trim = "DELETE FROM @pieces WHERE rowid IN (SELECT p.rowid FROM @streams s CROSS JOIN @pieces p \
+        ON p.stream = s.id AND p.last < coalesce((SELECT last FROM @pieces WHERE stream = s.id \
+        AND s.next - 1 - last < s.keep_events AND s.total - total < s.keep_bytes \
+        AND appended + s.keep_age > ?1 ORDER BY last LIMIT 1), s.next))";
     let pieces = work.statement(trim)?.execute([now])?;
     let leases = "DELETE FROM @leases WHERE until <= ?1 AND instance NOT IN \
         (SELECT producer FROM @streams WHERE state = 0)";
