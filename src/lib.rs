@@ -105,6 +105,7 @@ mod registry;
 mod resume;
 mod resumed;
 mod service;
+mod sessions;
 mod sharing;
 mod stream;
 mod takeover;
@@ -118,6 +119,7 @@ pub use error::{ResumeError, ResumeErrorKind};
 pub use future::ResponseFuture;
 pub use handle::{StreamHandle, StreamId};
 pub use layer::SseResumeLayer;
+pub use log::EventCounts;
 #[cfg(feature = "mcp")]
 pub use mcp::{McpBody, McpFuture, McpLayer, McpResume};
 pub use observer::Observation;
@@ -129,6 +131,9 @@ pub use reconnect::{
 };
 pub use resume::{Gap, GapReason, InvalidMarker, Marker, Retention};
 pub use service::SseResume;
+pub use sessions::{
+    OwnerId, SessionAccess, SessionHandle, SessionRecord, Sessions, StoredSessions,
+};
 pub use sse::encode::InvalidEventName;
 
 /// The README's examples are tests; one is of the preset.

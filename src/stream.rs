@@ -515,7 +515,7 @@ impl Stream {
 
     /// What an operator sees of it.
     pub(crate) fn summary(&self) -> Summary {
-        self.lock().summary()
+        self.lock().summary(self)
     }
 
     /// How many bytes it is charged with, and when it would be evicted.

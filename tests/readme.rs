@@ -29,6 +29,7 @@ fn every_method_that_configures_is_in_the_readme() {
         "src/config.rs",
         "src/reconnect.rs",
         "src/resume/retention.rs",
+        "src/sessions.rs",
     ]
     .into_iter()
     .flat_map(knobs)

@@ -69,12 +69,11 @@ impl State {
         }
     }
 
-    pub(in crate::stream) fn summary(&self) -> Summary {
+    pub(in crate::stream) fn summary(&self, stream: &Stream) -> Summary {
         Summary {
             state: self.stream_state(false),
             clients: self.readers.len(),
-            first: self.log.first_retained(),
-            last: self.log.last(),
+            events: self.log.counts(stream.config.rules.retention.payload),
             bytes: self.accounted,
         }
     }
