@@ -45,6 +45,7 @@
 //! | what can be set | [`SseResumeLayer`], [`Retention`], [`Limits`] |
 //! | a handler's own stream: close it for now, keep it from being recorded | [`StreamHandle`] |
 //! | counts, purges, graceful shutdown | [`LayerHandle`] |
+//! | sessions with a state, kept in a store | [`Sessions`], [`SessionAccess`], [`SessionHandle`], [`StoredSessions`] |
 //! | what happens, for metrics and logs | [`Observation`], and the features below |
 //! | why a response broke off | [`ResumeError`] |
 //! | an inner service, mostly a proxied one, that breaks off | [`SseReconnectLayer`] |
