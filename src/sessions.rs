@@ -30,8 +30,8 @@ pub use stored::StoredSessions;
 /// a session that ends or expires are purged.
 ///
 /// The store is told neither names of sessions nor of owners, only keyed hashes of them. **For a store that outlives the
-/// process, or that several share, set [`secret`](crate::SseResumeLayer::secret)**: with another key no session is known
-/// again.
+/// process, or that several share, set [`secret`](crate::SseResumeLayer::secret)**, or keep streams in
+/// [a store](crate::SseResumeLayer::store), which has one: with another key no session is known again.
 ///
 /// A session is used by each request that names it, and by each client that reads one of its streams. That is noted in
 /// the background, which needs a Tokio runtime with time. No answer waits for the store, and none fails with it, unless

@@ -160,6 +160,7 @@ impl SessionHandle {
     /// Ends the session: removes it with its state, and purges its streams of this owner. Their responses end with an
     /// error, and their inner bodies are dropped; here at once, whatever the store says, at other instances when they
     /// next look after their sessions, at the latest after an eighth of [`idle`](crate::Sessions::idle) or 5 minutes.
+    /// Those that only a [store](crate::SseResumeLayer::store) has stay there for the rest of their age, for this owner.
     ///
     /// Returns whether there was a session.
     ///

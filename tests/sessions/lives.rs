@@ -6,7 +6,7 @@ use ::http::Method;
 use tokio::time::sleep;
 use tower_sse_resume::store::{ErrorKind, MemoryStore, SessionStore};
 use tower_sse_resume::{
-    Retention, SessionAccess, SessionHandle, Sessions, SseResumeLayer, StoredSessions,
+    Persistence, Retention, SessionAccess, SessionHandle, Sessions, SseResumeLayer, StoredSessions,
 };
 
 use crate::broken::Breakable;
@@ -177,4 +177,35 @@ async fn the_layer_takes_its_store_with_it() {
     drop(app);
     settle().await;
     assert!(!store.is_shared());
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_of_a_session_that_is_gone_are_gone_from_the_store_too() {
+    for is_ended in [true, false] {
+        let store = MemoryStore::new();
+        let instance = || {
+            let streams = Persistence::with_secret(store.clone(), [7; 32]);
+            App::with(layer(store.clone()).store(streams))
+        };
+        let (mut here, mut there) = (instance(), instance());
+        let access = access(&mut here, "ada").await;
+        let gone = access.create("").await.unwrap();
+        let stays = access.create("").await.unwrap();
+        let first = open(&mut here, gone.name(), "ada").await;
+        let reads = open(&mut here, stays.name(), "ada").await;
+        let (gones, stayings) = (first.last_event_id(), reads.last_event_id());
+        sleep(TICK).await;
+        if is_ended {
+            assert!(gone.end().await.unwrap());
+        } else {
+            drop(first);
+            sleep(IDLE * 2).await;
+        }
+        sleep(TICK).await;
+        for (session, id, answer) in [(gone, gones, "gap"), (stays, stayings, "replay")] {
+            let request = with(request(Method::GET, &id), "session", session.name());
+            let client = there.send(with(request, "authorization", "ada")).await;
+            assert_eq!(client.header("sse-resume"), Some(answer));
+        }
+    }
 }
