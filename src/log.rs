@@ -124,13 +124,9 @@ impl Log {
         self.history.complete_from()
     }
 
-    /// What became of the events; `payload` tells whether any are kept at all.
-    pub(crate) fn counts(&self, payload: bool) -> EventCounts {
-        if payload {
-            return self.history.counts();
-        }
-        let counted = self.last();
-        EventCounts { counted, never_recorded: counted, ..EventCounts::default() }
+    /// What became of the events, where any are kept.
+    pub(crate) fn counts(&self) -> EventCounts {
+        self.history.counts()
     }
 
     /// The inner service's own last event ID; empty if it has none. What is resent does not take it back.

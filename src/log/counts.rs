@@ -26,6 +26,11 @@ impl EventCounts {
     pub fn dropped(&self) -> u64 {
         self.counted - self.retained
     }
+
+    /// The same number of events, where none are kept.
+    pub(crate) fn never_recorded(self) -> Self {
+        Self { counted: self.counted, never_recorded: self.counted, ..Self::default() }
+    }
 }
 
 impl AddAssign for EventCounts {

@@ -69,11 +69,11 @@ impl State {
         }
     }
 
-    pub(in crate::stream) fn summary(&self, stream: &Stream) -> Summary {
+    pub(in crate::stream) fn summary(&self) -> Summary {
         Summary {
             state: self.stream_state(false),
             clients: self.readers.len(),
-            events: self.log.counts(stream.config.rules.retention.payload),
+            events: self.log.counts(),
             bytes: self.accounted,
         }
     }
