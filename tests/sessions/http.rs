@@ -190,6 +190,14 @@ impl Server {
     }
 }
 
+/// Has a second event sent, which the client gets.
+async fn goes_on(client: &mut Client<Incoming>, feed: &Feed) {
+    feed.send("data: 2\n\n");
+    client.read_events(2).await;
+    assert_eq!(client.data(), ["1", "2"]);
+    assert_eq!(client.end, End::Open);
+}
+
 fn ok(body: &str) -> (u16, String) {
     (200, body.to_owned())
 }
@@ -260,9 +268,7 @@ async fn the_end_of_a_session_breaks_its_responses_off_and_drops_their_inner_bod
     }
     assert_eq!(server.ask("GET /session", [&name, "ada"], "").await.0, 404);
     assert_eq!(server.ask("DELETE /session", [&name, "ada"], "").await, ok("false"));
-    feed.send("data: 2\n\n");
-    elsewhere.read_events(2).await;
-    assert_eq!((elsewhere.data(), elsewhere.end), (vec!["1".into(), "2".into()], End::Open));
+    goes_on(&mut elsewhere, &feed).await;
 }
 
 #[tokio::test]
@@ -275,13 +281,13 @@ async fn another_owner_cannot_end_a_session_nor_its_streams() {
     // Bob's own streams that name it were his to end.
     bob.read_to_end().await;
     bobs.dropped().await;
+    goes_on(&mut ada, &feed).await;
     assert_eq!(server.ask("GET /session", [&name, "ada"], "").await, ok("made by a test"));
     let (mut bob, bobs) = server.open([&name, "bob"]).await;
     assert_eq!(server.ask("DELETE /session", [&name, "ada"], "").await, ok("true"));
     ada.read_to_end().await;
     feed.dropped().await;
-    bobs.send("data: 2\n\n");
-    bob.read_events(2).await;
+    goes_on(&mut bob, &bobs).await;
 }
 
 #[tokio::test]

@@ -1,12 +1,16 @@
 //! What operators see and do of sessions.
 
+use std::time::Duration;
+
+use ::http::Method;
 use bytes::Bytes;
 use tokio::time::sleep;
-use tower_sse_resume::SessionId;
 use tower_sse_resume::store::{Key, MemoryStore, NewSession, SessionStore};
+use tower_sse_resume::{Persistence, SessionId};
 
 use crate::lives::{IDLE, access, layer, open, stored};
-use crate::support::{App, settle};
+use crate::support::app::with;
+use crate::support::{App, request, settle};
 
 #[tokio::test]
 async fn pages_of_sessions_are_in_order_and_have_each_session_once() {
@@ -71,4 +75,24 @@ async fn an_operator_can_have_expired_sessions_removed_at_once() {
     assert!(body.is_dropped());
     sleep(IDLE).await;
     assert_eq!(stored(&app).count().await.unwrap(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operator_ends_a_session_at_whichever_instance_its_streams_are() {
+    let store = MemoryStore::new();
+    let instance = || {
+        let streams = Persistence::with_secret(store.clone(), [7; 32]);
+        App::with(layer(store.clone()).store(streams))
+    };
+    let (mut here, mut there) = (instance(), instance());
+    let session = access(&mut here, "ada").await.create("").await.unwrap();
+    let id = open(&mut here, session.name(), "ada").await.last_event_id();
+    let moment = Duration::from_secs(1);
+    sleep(moment).await;
+    assert!(stored(&there).delete(session.id()).await.unwrap());
+    // Long before the instance that has the stream looks after its sessions.
+    sleep(moment).await;
+    let request = with(request(Method::GET, &id), "session", session.name());
+    let client = there.send(with(request, "authorization", "ada")).await;
+    assert_eq!(client.header("sse-resume"), Some("gap"));
 }
