@@ -79,7 +79,8 @@ fn host(parts: &Parts) -> &[u8] {
     header(&parts.headers, &HOST).unwrap_or_else(authority)
 }
 
-fn owner(parts: &Parts, config: &Config, keys: &Keys) -> Option<u128> {
+/// The fingerprint of the owner that a request names.
+pub(crate) fn owner(parts: &Parts, config: &Config, keys: &Keys) -> Option<u128> {
     let named = |value: &[u8]| keys.fingerprint(OWNER, [value]);
     match &config.owner {
         OwnerSource::Authorization => header(&parts.headers, &AUTHORIZATION).map(named),
@@ -90,11 +91,15 @@ fn owner(parts: &Parts, config: &Config, keys: &Keys) -> Option<u128> {
 }
 
 fn session(headers: &HeaderMap, config: &Config, keys: &Keys) -> Option<u128> {
-    let name = match config.session.as_ref()? {
+    session_name(headers, config).map(|name| session_named(name, keys))
+}
+
+/// The name of the session that a request names.
+pub(crate) fn session_name<'a>(headers: &'a HeaderMap, config: &Config) -> Option<&'a [u8]> {
+    match config.session.as_ref()? {
         SessionSource::Header(name) => header(headers, name),
         SessionSource::Cookie(name) => cookie(headers, name),
-    };
-    name.map(|name| session_named(name, keys))
+    }
 }
 
 /// The fingerprint of a session's name.

@@ -12,6 +12,7 @@ use crate::jitter::FOR_EVER;
 use crate::observer::Observer;
 use crate::resume::event_id::Marker;
 use crate::resume::{Gap, Retention};
+use crate::sessions::Keeper;
 use crate::sse::encode::EventName;
 
 /// Where event IDs come from.
@@ -332,6 +333,8 @@ pub(crate) struct Config {
     pub(crate) methods: Vec<Method>,
     pub(crate) query: Option<String>,
     pub(crate) session: Option<SessionSource>,
+    /// Sessions that are kept in a store.
+    pub(crate) sessions: Option<Arc<Keeper>>,
     pub(crate) owner: OwnerSource,
     pub(crate) authorize_resume: Option<AuthorizeResume>,
     pub(crate) keep_headers: Vec<HeaderName>,
@@ -377,6 +380,7 @@ impl Default for Config {
             methods: vec![Method::GET],
             query: None,
             session: None,
+            sessions: None,
             owner: OwnerSource::Authorization,
             authorize_resume: None,
             keep_headers: Vec::new(),

@@ -26,6 +26,7 @@ use crate::registry::{Registry, Shared};
 use crate::resume::keys::Keys;
 use crate::resume::{Gap, Marker, Retention};
 use crate::service::SseResume;
+use crate::sessions::Sessions;
 use crate::sse::encode::{EventName, InvalidEventName};
 
 /// A layer that makes the event streams of any HTTP service resumable.
@@ -66,7 +67,10 @@ impl SseResumeLayer {
 
     /// A view for operators. It sees all services that this layer, or a clone of it, makes.
     pub fn handle(&self) -> LayerHandle {
-        LayerHandle { registry: Arc::clone(&self.shared.registry) }
+        LayerHandle {
+            registry: Arc::clone(&self.shared.registry),
+            sessions: self.config.sessions.clone(),
+        }
     }
 
     /// The secret that event IDs are signed with, so that IDs outlive this process and instances know each other's.
@@ -234,6 +238,15 @@ impl SseResumeLayer {
     #[must_use]
     pub fn session_cookie(self, name: impl Into<String>) -> Self {
         self.set(|config| config.session = Some(SessionSource::Cookie(name.into())))
+    }
+
+    /// Keeps sessions in a store, for handlers and operators; see [`Sessions`]. A session's name is what
+    /// [`session_header`](Self::session_header) or [`session_cookie`](Self::session_cookie) says. Default: none are kept.
+    ///
+    /// Set it before a [`handle`](Self::handle) is taken: one that was given out before knows nothing of them.
+    #[must_use]
+    pub fn sessions(self, sessions: Sessions) -> Self {
+        self.set(|config| config.sessions = Some(Arc::new(sessions.keeper())))
     }
 
     /// Who owns a stream, from what an authentication layer left in the request: a user's ID goes on when a token is

@@ -47,6 +47,7 @@
 //! | what can be set | [`SseResumeLayer`], [`Retention`], [`Limits`] |
 //! | a handler's own stream: close it for now, keep it from being recorded | [`StreamHandle`] |
 //! | counts, purges, graceful shutdown | [`LayerHandle`] |
+//! | sessions with a state, kept in a store | [`Sessions`], [`SessionAccess`], [`SessionHandle`], [`StoredSessions`] |
 //! | what happens, for metrics and logs | [`Observation`], and the features below |
 //! | why a response broke off | [`ResumeError`] |
 //! | an inner service, mostly a proxied one, that breaks off | [`SseReconnectLayer`] |
@@ -109,6 +110,7 @@ mod registry;
 mod resume;
 mod resumed;
 mod service;
+mod sessions;
 mod sharing;
 mod stream;
 mod takeover;
@@ -122,6 +124,7 @@ pub use error::{ResumeError, ResumeErrorKind};
 pub use future::ResponseFuture;
 pub use handle::{StreamHandle, StreamId};
 pub use layer::SseResumeLayer;
+pub use log::EventCounts;
 #[cfg(feature = "mcp")]
 pub use mcp::{McpBody, McpFuture, McpLayer, McpResume};
 pub use observer::Observation;
@@ -133,6 +136,9 @@ pub use reconnect::{
 };
 pub use resume::{Gap, GapReason, InvalidMarker, Marker, Retention};
 pub use service::SseResume;
+pub use sessions::{
+    OwnerId, SessionAccess, SessionHandle, SessionRecord, Sessions, StoredSessions,
+};
 pub use sse::encode::InvalidEventName;
 
 /// The README's examples are tests; one is of the preset.

@@ -5,6 +5,7 @@
 //! to the latter, and from there to the history. So recording costs one copy, and a replay is the same bytes again.
 
 mod append;
+mod counts;
 mod generations;
 mod history;
 mod inner_ids;
@@ -19,6 +20,7 @@ mod tail;
 use bytes::BytesMut;
 use tokio::time::Instant;
 
+pub use counts::EventCounts;
 pub(crate) use history::{Cursor, Found};
 pub(crate) use stored::{Batch, LaterGeneration, Progress, Restored, StoredPiece};
 pub(crate) use tail::Follower;
@@ -120,6 +122,11 @@ impl Log {
     /// The first event from which on history has all; one more than the last offset if it has none.
     pub(crate) fn complete_from(&self) -> u64 {
         self.history.complete_from()
+    }
+
+    /// What became of the events, where any are kept.
+    pub(crate) fn counts(&self) -> EventCounts {
+        self.history.counts()
     }
 
     /// The inner service's own last event ID; empty if it has none. What is resent does not take it back.

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use crate::binding;
 use crate::handle::StreamId;
+use crate::log::EventCounts;
 use crate::persistence;
 use crate::registry::Registry;
 use crate::resume::plan::StreamState;
+use crate::sessions::{Keeper, StoredSessions};
 use crate::store::Purge;
 use crate::stream::Stream;
 
@@ -29,6 +31,7 @@ use crate::stream::Stream;
 #[derive(Clone)]
 pub struct LayerHandle {
     pub(crate) registry: Arc<Registry>,
+    pub(crate) sessions: Option<Arc<Keeper>>,
 }
 
 /// Counts of a layer at one moment.
@@ -49,6 +52,8 @@ pub struct Stats {
     pub clients: usize,
     /// Inner bodies that are read on without a client.
     pub lingering: usize,
+    /// What became of the events of these streams.
+    pub events: EventCounts,
     /// Memory of all streams, in bytes.
     pub bytes: usize,
     /// Events that the store has taken from here.
@@ -61,7 +66,7 @@ pub struct Stats {
 
 /// Names a session that has streams, without its name: a fingerprint.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SessionId(u128);
+pub struct SessionId(pub(crate) u128);
 
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -99,10 +104,8 @@ pub struct StreamInfo {
     pub state: StreamKind,
     /// How many responses read it.
     pub clients: usize,
-    /// How many events it has had.
-    pub events: u64,
-    /// How many of them are retained.
-    pub retained: u64,
+    /// What became of its events.
+    pub events: EventCounts,
     /// Its memory, in bytes.
     pub bytes: usize,
 }
@@ -119,8 +122,7 @@ impl StreamInfo {
                 StreamState::Aborted { .. } | StreamState::Purged => StreamKind::Aborted,
             },
             clients: summary.clients,
-            events: summary.last,
-            retained: summary.last + 1 - summary.first,
+            events: summary.events,
             bytes: summary.bytes,
         }
     }
@@ -136,20 +138,30 @@ pub struct SessionInfo {
     pub streams: usize,
     /// How many responses read them.
     pub clients: usize,
+    /// What became of their events.
+    pub events: EventCounts,
     /// Their memory, in bytes.
     pub bytes: usize,
 }
 
 impl SessionInfo {
     fn new(id: SessionId) -> Self {
-        Self { id, streams: 0, clients: 0, bytes: 0 }
+        Self { id, streams: 0, clients: 0, events: EventCounts::default(), bytes: 0 }
     }
 
     fn add(&mut self, stream: &StreamInfo) {
         self.streams += 1;
         self.clients += stream.clients;
+        self.events += stream.events;
         self.bytes += stream.bytes;
     }
+}
+
+fn sum(counts: impl Iterator<Item = EventCounts>) -> EventCounts {
+    counts.fold(EventCounts::default(), |mut sum, counts| {
+        sum += counts;
+        sum
+    })
 }
 
 /// The first `limit` of `all` whose key is after `after`, in the order of their keys.
@@ -181,6 +193,7 @@ impl LayerHandle {
             sessions: self.registry.counts().1,
             clients: streams.iter().map(|stream| stream.clients).sum(),
             lingering: self.registry.lingering(),
+            events: sum(streams.iter().map(|stream| stream.events)),
             bytes: self.registry.bytes(),
             stored,
             not_stored,
@@ -203,6 +216,12 @@ impl LayerHandle {
             }
         }
         page(sessions.into_iter(), after, limit)
+    }
+
+    /// The sessions that are kept in a store, if [some are](crate::SseResumeLayer::sessions).
+    pub fn stored_sessions(&self) -> Option<StoredSessions> {
+        let keeper = self.sessions.as_ref()?;
+        Some(StoredSessions::new(keeper, &self.registry))
     }
 
     /// Sends all clients away, for them to resume elsewhere or later.

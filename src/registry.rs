@@ -185,7 +185,12 @@ impl Registry {
 
     /// Whether a session has streams.
     pub(crate) fn has_session(&self, session: u128) -> bool {
-        lock(&self.streams).by_session.contains_key(&session)
+        self.streams_of(session) > 0
+    }
+
+    /// How many streams a session has.
+    pub(crate) fn streams_of(&self, session: u128) -> usize {
+        lock(&self.streams).by_session.get(&session).copied().unwrap_or_default()
     }
 
     /// How many streams, and sessions with streams, there are.

@@ -78,6 +78,10 @@ where
         // The instance that was polled ready is the one to call.
         let clone = self.inner.clone();
         let ready = std::mem::replace(&mut self.inner, clone);
+        let request = match &self.chooser.config.sessions {
+            Some(keeper) => keeper.introduce(request, &self.chooser.config, &self.chooser.shared),
+            None => request,
+        };
         Self { inner: ready, chooser: self.chooser.clone() }.answer(request)
     }
 }

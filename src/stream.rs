@@ -515,7 +515,11 @@ impl Stream {
 
     /// What an operator sees of it.
     pub(crate) fn summary(&self) -> Summary {
-        self.lock().summary()
+        let mut summary = self.lock().summary();
+        if !self.config.rules.retention.payload {
+            summary.events = summary.events.never_recorded();
+        }
+        summary
     }
 
     /// How many bytes it is charged with, and when it would be evicted.

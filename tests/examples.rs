@@ -12,8 +12,17 @@ use http::StatusCode;
 use served::{Example, run_to_end};
 
 /// The ones that show one thing each.
-const SMALL: [&str; 8] =
-    ["axum", "graceful_shutdown", "hyper", "mcp", "owner", "post", "preserve", "shared_feed"];
+const SMALL: [&str; 9] = [
+    "axum",
+    "graceful_shutdown",
+    "hyper",
+    "mcp",
+    "owner",
+    "post",
+    "preserve",
+    "sessions",
+    "shared_feed",
+];
 
 #[test]
 fn a_small_example_has_less_than_forty_lines() {
@@ -107,6 +116,23 @@ async fn a_feed_keeps_its_own_ids_and_is_resumed_with_them() {
     let mut second = example.get(&[("last-event-id", "2")]).await;
     assert_eq!(second.data(3).await, ["102.99", "103.99", "104.99"]);
     assert_eq!(second.last_event_id(), "5");
+}
+
+#[tokio::test]
+async fn a_session_counts_its_visits_and_takes_its_streams_along() {
+    let example = Example::start("sessions").await;
+    let begun = example.post("").await;
+    let cookie = begun.header("set-cookie").split_once(';').unwrap().0.to_owned();
+    let who = [("cookie", &*cookie)];
+    let mut first = example.get(&who).await;
+    assert_eq!(first.data(1).await, ["visit 1"]);
+    let mut second = example.get(&who).await;
+    assert_eq!(second.data(1).await, ["visit 2"]);
+    assert_eq!(example.delete(&who).await.status(), StatusCode::OK);
+    for client in [&mut first, &mut second] {
+        assert!(client.data(1).await.is_empty());
+    }
+    assert_eq!(example.get(&who).await.status(), StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]

@@ -2,10 +2,13 @@
 
 mod support;
 
+use std::time::Duration;
+
 use http::Method;
 use support::app::with;
 use support::{App, TestClient, request};
-use tower_sse_resume::{SseResumeLayer, StreamKind};
+use tokio::time::sleep;
+use tower_sse_resume::{EventCounts, Limits, Retention, SseResumeLayer, StreamKind};
 
 async fn open(app: &mut App, session: &str) -> TestClient {
     let request = request(Method::GET, "");
@@ -45,7 +48,7 @@ async fn a_stream_says_what_state_it_is_in_and_what_it_holds() {
     let client = open(&mut app, "one").await;
     let info = app.handle.streams(None, 9)[0];
     assert_eq!((info.state, info.clients), (StreamKind::Live, 1));
-    assert_eq!((info.events, info.retained), (2, 2));
+    assert_eq!((info.events.counted, info.events.retained, info.events.dropped()), (2, 2, 0));
     assert!(info.session.is_some() && info.bytes > 0);
     assert_eq!(format!("{}", info.id).len(), 32);
     app.body().end();
@@ -53,7 +56,7 @@ async fn a_stream_says_what_state_it_is_in_and_what_it_holds() {
     client.read_to_end().await;
     drop(client);
     let info = app.handle.streams(None, 9)[0];
-    assert_eq!((info.state, info.clients, info.retained), (StreamKind::Finished, 0, 2));
+    assert_eq!((info.state, info.clients, info.events.retained), (StreamKind::Finished, 0, 2));
     let mut failed = open(&mut app, "").await;
     app.body().fail();
     failed.read_to_end().await;
@@ -80,4 +83,42 @@ async fn pages_of_sessions_sum_up_their_streams_and_name_them_for_a_purge() {
     assert!(two.bytes > 0);
     assert_eq!(app.handle.purge_session_by_id(two.id), 2);
     assert_eq!((app.handle.sessions(None, 9).len(), app.handle.stats().streams), (2, 3));
+}
+
+/// All but those that were counted: retained, evicted, expired, never recorded.
+fn fates(events: EventCounts) -> [u64; 4] {
+    assert_eq!(events.dropped() + events.retained, events.counted);
+    [events.retained, events.evicted, events.expired, events.never_recorded]
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operator_sees_why_events_cannot_be_replayed() {
+    let age = Duration::from_secs(60);
+    let retention = Retention::new().events(5).age(age);
+    let layer = SseResumeLayer::new().retention(retention).limits(Limits::new().frame(30));
+    let mut app = App::with(layer.session_header("session".parse().unwrap()));
+    let mut client = open(&mut app, "one").await;
+    // The second one is evicted, and the first one, as six more come; the third is a hole.
+    app.body().send(format!("data: {}\n\n", "x".repeat(40)));
+    app.body().send("data: 4\n\ndata: 5\n\ndata: 6\n\ndata: 7\n\n");
+    client.read();
+    assert_eq!(fates(app.handle.streams(None, 1)[0].events), [4, 2, 0, 1]);
+    sleep(age * 2).await;
+    app.body().send("data: 8\n\n");
+    client.read();
+    let events = app.handle.streams(None, 1)[0].events;
+    assert_eq!((events.counted, fates(events)), (8, [1, 2, 4, 1]));
+    assert_eq!(app.handle.sessions(None, 1)[0].events, events);
+    let other = open(&mut app, "two").await;
+    assert_eq!(app.handle.stats().events.counted, 10);
+    assert_eq!(fates(app.handle.stats().events), [3, 2, 4, 1]);
+    drop(other);
+}
+
+#[tokio::test]
+async fn where_only_ids_are_kept_no_event_is_recorded() {
+    let layer = SseResumeLayer::new().retention(Retention::ids_only());
+    let mut app = App::with(layer);
+    let _client = open(&mut app, "").await;
+    assert_eq!(fates(app.handle.stats().events), [0, 0, 0, 2]);
 }

@@ -30,6 +30,7 @@ fn every_method_that_configures_is_in_the_readme() {
         "src/persistence.rs",
         "src/reconnect.rs",
         "src/resume/retention.rs",
+        "src/sessions.rs",
     ]
     .into_iter()
     .flat_map(knobs)

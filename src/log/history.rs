@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::EventCounts;
 use crate::resume::{GapReason, Retention};
 use crate::sse::Scanner;
 
@@ -45,6 +46,8 @@ pub(crate) struct History {
     resized: bool,
     /// Payload of all events ever appended, in bytes.
     total: u64,
+    /// How many recorded events became too old.
+    expired: u64,
     seldom: Option<Box<Seldom>>,
 }
 
@@ -52,6 +55,8 @@ pub(crate) struct History {
 #[derive(Debug, Default)]
 struct Seldom {
     holes: VecDeque<Hole>,
+    /// How many events took an offset and were not recorded, forgotten holes included.
+    never_recorded: u64,
     keeps_dropped: bool,
     /// Blocks that were dropped and not taken yet.
     dropped_blocks: Vec<(u64, Bytes)>,
@@ -141,6 +146,7 @@ impl History {
             sealed_bytes: 0,
             resized: false,
             total: 0,
+            expired: 0,
             seldom: None,
         }
     }
@@ -160,6 +166,19 @@ impl History {
     pub(crate) fn complete_from(&self) -> u64 {
         let last = self.seldom.as_ref().and_then(|seldom| seldom.holes.back());
         last.map_or(self.floor, |hole| self.floor.max(hole.last + 1))
+    }
+
+    /// What became of the events.
+    pub(crate) fn counts(&self) -> EventCounts {
+        let seldom = self.seldom.as_deref();
+        let holes = seldom.into_iter().flat_map(|seldom| &seldom.holes);
+        let in_holes: u64 =
+            holes.map(|hole| (hole.last + 1).saturating_sub(hole.first.max(self.floor))).sum();
+        let counted = self.next - 1;
+        let retained = self.next - self.floor - in_holes;
+        let never_recorded = seldom.map_or(0, |seldom| seldom.never_recorded);
+        let evicted = counted - retained - self.expired - never_recorded;
+        EventCounts { counted, retained, evicted, expired: self.expired, never_recorded }
     }
 
     /// Payload of all events ever appended, in bytes.
@@ -245,7 +264,8 @@ impl History {
         self.release_at = 0;
         let offset = self.next;
         self.next += 1;
-        let Seldom { holes, .. } = &mut **self.seldom.get_or_insert_default();
+        let Seldom { holes, never_recorded, .. } = &mut **self.seldom.get_or_insert_default();
+        *never_recorded += 1;
         match holes.back_mut() {
             Some(hole) if hole.last + 1 == offset && hole.reason == reason => hole.last = offset,
             _ => holes.push_back(Hole { first: offset, last: offset, reason }),
@@ -257,6 +277,9 @@ impl History {
         self.seal(now);
         self.release_at = 0;
         let first = std::mem::replace(&mut self.next, next);
+        if !matches!(reason, GapReason::Evicted | GapReason::Expired) {
+            self.seldom.get_or_insert_default().never_recorded += next - first;
+        }
         if self.floor == first {
             // Nothing is retained before it.
             self.raise_floor(next, reason);
@@ -322,10 +345,11 @@ impl History {
     /// Drops blocks that were sealed more than `age` ago.
     pub(crate) fn expire(&mut self, age: std::time::Duration, protected: u64, now: Instant) {
         while let Some(front) = self.sealed.front() {
-            let end = front.end();
+            let (first, end) = (front.first, front.end());
             if now.saturating_duration_since(front.sealed_at) < age || end > protected {
                 return;
             }
+            self.expired += end.saturating_sub(first.max(self.floor));
             self.raise_floor(end.max(self.floor), GapReason::Expired);
         }
     }

@@ -27,12 +27,16 @@ impl Sessions {
         Binding::of(parts, &self.config, &self.registry.keys)
     }
 
-    /// Forgets all streams of a session that belong to the owner of this binding.
+    /// Forgets all streams of a session that belong to the owner of this binding, and the session itself if it is kept in
+    /// a store.
     pub(super) fn purge(&self, binding: &Binding) {
-        let Some(session) = binding.session.filter(|session| self.registry.has_session(*session))
-        else {
+        let Some(session) = binding.session else { return };
+        if let Some(keeper) = &self.config.sessions {
+            keeper.end_later(session, binding.owner, &self.registry);
+        }
+        if !self.registry.has_session(session) {
             return;
-        };
+        }
         self.registry.purge(|stream| {
             let other = &stream.origin.binding;
             other.session == Some(session) && other.owner == binding.owner

@@ -21,7 +21,7 @@ use crate::config::StartAt;
 use crate::driver::InnerBody;
 use crate::error::{BoxError, ResumeError, ResumeErrorKind};
 use crate::exchange::Exchange;
-use crate::log::{Cursor, Log};
+use crate::log::{Cursor, EventCounts, Log};
 use crate::registry::LingerPermit;
 use crate::resume::plan::{StreamState, View};
 use crate::resume::position::Position;
@@ -103,8 +103,7 @@ pub(crate) enum Ending {
 pub(crate) struct Summary {
     pub(crate) state: StreamState,
     pub(crate) clients: usize,
-    pub(crate) first: u64,
-    pub(crate) last: u64,
+    pub(crate) events: EventCounts,
     pub(crate) bytes: usize,
 }
 

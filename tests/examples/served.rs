@@ -4,6 +4,7 @@ use bytes::Bytes;
 use eventsource_stream::{Event, Eventsource};
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
+use http::request::Builder;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
@@ -35,7 +36,14 @@ impl Example {
     }
 
     pub(crate) async fn get(&self, headers: &[(&str, &str)]) -> Answer {
-        let mut request = Request::get(&self.url);
+        self.send(Request::get(&self.url), headers).await
+    }
+
+    pub(crate) async fn delete(&self, headers: &[(&str, &str)]) -> Answer {
+        self.send(Request::delete(&self.url), headers).await
+    }
+
+    async fn send(&self, mut request: Builder, headers: &[(&str, &str)]) -> Answer {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

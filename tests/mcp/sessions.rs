@@ -2,6 +2,8 @@
 
 use http::StatusCode;
 use serde_json::json;
+use tower_sse_resume::store::MemoryStore;
+use tower_sse_resume::{SessionAccess, Sessions};
 
 use crate::support::client::{End, settle};
 use crate::support::mcp::{Ask, Mcp, SESSION, VERSION, cancelled, note};
@@ -90,6 +92,28 @@ async fn a_delete_that_the_server_accepts_purges_the_sessions_streams_at_once() 
             assert_eq!(app.resume(&id).await.status, StatusCode::BAD_REQUEST);
         }
         assert_eq!((app.handle.stats().streams, app.handle.stats().bytes), (0, 0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_kept_in_a_store_ends_there_with_the_servers() {
+    for ended in [StatusCode::NO_CONTENT, StatusCode::NOT_FOUND] {
+        let sessions = Sessions::new(MemoryStore::new());
+        let mut app = Mcp::with(|layer| layer.sessions(sessions));
+        let ada = |ask: Ask| ask.with(OWNER, "Bearer ada").session("named-by-the-server");
+        let id = cut_call(&mut app, &ada(Ask::call(1))).await;
+        let extensions = app.server.scripted.call(0).extensions;
+        let access = extensions.get::<SessionAccess>().unwrap();
+        access.create_named("named-by-the-server", "").await.unwrap();
+        let stored = app.handle.stored_sessions().unwrap();
+        let bob = Ask::delete().with(OWNER, "Bearer bob").session("named-by-the-server");
+        for (ask, left) in [(bob, 1), (ada(Ask::delete()), 0)] {
+            app.server.scripted.answer_next(status(ended));
+            app.send(&ask).await;
+            settle().await;
+            assert_eq!(stored.count().await.unwrap(), left);
+        }
+        assert_eq!(app.resume(&id).await.status, StatusCode::BAD_REQUEST);
     }
 }
 

@@ -73,8 +73,7 @@ impl State {
         Summary {
             state: self.stream_state(false),
             clients: self.readers.len(),
-            first: self.log.first_retained(),
-            last: self.log.last(),
+            events: self.log.counts(),
             bytes: self.accounted,
         }
     }
