@@ -63,6 +63,7 @@
 //! | `mcp` | no | `SseResumeLayer::mcp`: a preset for servers of the Model Context Protocol, streamable HTTP |
 //! | `tracing` | no | `SseResumeLayer::trace`: what happens, as events of the crate `tracing` |
 //! | `metrics` | no | `SseResumeLayer::metrics`: what happens, as counters of the crate `metrics` |
+//! | `dynamodb` | no | `store::DynamoDbStore`: a store in a table of Amazon DynamoDB |
 //! | `nats` | no | `store::NatsStore`: a store in NATS JetStream, 2.9 or newer; needs Rust 1.89 |
 //! | `postgres` | no | `store::PostgresStore`: a store in a PostgreSQL database, 13 or newer |
 //! | `redis` | no | `store::RedisStore`: a store in Redis, 7.0 or newer, or Valkey |

@@ -27,6 +27,8 @@
 //! | `SqliteStore`, `sqlite` | the processes of one host | a look each 5 ms | nothing; without `survive_power_loss`, a power failure takes the last writes |
 //! | `PostgresStore`, `postgres` | who has PostgreSQL | `LISTEN` | nothing; with `synchronous_commit = off`, the last fraction of a second |
 //! | `RedisStore`, `redis` | many short appends, with all in memory | a blocking `XREAD` | with `appendfsync always` nothing; with `everysec`, a power failure takes a second; a failover takes what the replica had not got |
+//! | `NatsStore`, `nats` | who has NATS JetStream | a subscription | nothing; a power failure takes what was written since the last `sync_interval` |
+//! | `DynamoDbStore`, `dynamodb` | who has AWS | a look each 250 ms | nothing |
 //! | [`MemoryStore`] | tests | at once | all |
 //!
 //! What they do in a second, `cargo bench --bench stores --features nats,postgres,redis,sqlite` measures side by side.
@@ -51,10 +53,20 @@ mod wakeup;
 #[cfg_attr(docsrs, doc(cfg(feature = "store-conformance")))]
 pub mod conformance;
 
-#[cfg(any(feature = "nats", feature = "postgres", feature = "redis"))]
+#[cfg(any(feature = "dynamodb", feature = "nats", feature = "postgres", feature = "redis"))]
 mod backoff;
-#[cfg(any(feature = "nats", feature = "postgres", feature = "redis", feature = "sqlite"))]
+#[cfg(any(
+    feature = "dynamodb",
+    feature = "nats",
+    feature = "postgres",
+    feature = "redis",
+    feature = "sqlite"
+))]
 mod codes;
+#[cfg(feature = "dynamodb")]
+mod dynamodb;
+#[cfg(any(feature = "dynamodb", feature = "nats"))]
+mod hex;
 #[cfg(feature = "nats")]
 mod nats;
 #[cfg(feature = "postgres")]
@@ -68,6 +80,9 @@ mod sqlite;
 #[cfg(any(feature = "nats", feature = "postgres", feature = "redis"))]
 mod tls;
 
+#[cfg(feature = "dynamodb")]
+#[cfg_attr(docsrs, doc(cfg(feature = "dynamodb")))]
+pub use dynamodb::{DynamoDbOptions, DynamoDbStore};
 #[cfg(feature = "nats")]
 #[cfg_attr(docsrs, doc(cfg(feature = "nats")))]
 pub use nats::{NatsOptions, NatsStore};

@@ -33,6 +33,12 @@ impl Wakeups {
         self.lock().values().for_each(|waiting| waiting.bell.notify_waiters());
     }
 
+    /// Which streams are waited for.
+    #[cfg_attr(not(feature = "dynamodb"), allow(dead_code))]
+    pub(super) fn waited_for(&self) -> Vec<Key> {
+        self.lock().keys().cloned().collect()
+    }
+
     /// Asks `look` for the extent, now and each time that somebody wakes, until it is news after `seen`.
     pub(super) async fn until_news<F, Fut>(
         &self,

@@ -60,6 +60,17 @@ run_nats() {
     ${tls:+--tls --tlscert $folder/server.pem --tlskey $folder/server.key}
 }
 
+prepare_dynamodb() {
+  [ -n "$SSE_RESUME_DYNOXIDE" ] || missing dynoxide
+  mkdir -p "$folder/data"
+}
+run_dynamodb() {
+  exec "$SSE_RESUME_DYNOXIDE" serve --host 127.0.0.1 --port "$port" --db-path "$folder/data/dynamodb.sqlite"
+}
+
+prepare_sns() { [ -n "$SSE_RESUME_MOTO" ] || missing moto; }
+run_sns() { exec "$SSE_RESUME_MOTO" -H 127.0.0.1 -p "$port"; }
+
 start() {
   ("run_$kind") </dev/null >>"$folder/log" 2>&1 3>&- &
   server=$!

@@ -12,8 +12,8 @@ use super::bytes::{Reader, Writer, malformed};
 use super::error::Unstored;
 use super::server::{Log, Message, Server, Stored};
 use super::streams::{AT_ONCE, SCHEMA, Streams};
-use super::subjects::{hex, named};
 use crate::store::codes::{duration, millis, signed, unsigned};
+use crate::store::hex::{hex, named, unique};
 use crate::store::{Error, ErrorKind, Key, NewSession, Session};
 
 /// All sessions of a store.
@@ -130,7 +130,7 @@ impl Sessions {
                 sequence: 0,
                 touched: 0,
                 created: 0,
-                life: life()?,
+                life: unique()?,
                 owner: new.owner.clone(),
                 metadata: new.metadata.clone(),
                 idle: unsigned(millis(new.idle)),
@@ -323,11 +323,4 @@ impl Sessions {
         let all = format!("{}.{}.{life}.*", self.names[1], hex(id));
         self.values.remove_before(&all, u64::MAX).await.map(drop)
     }
-}
-
-/// A name that nobody else makes up.
-fn life() -> Result<String, Error> {
-    let mut bytes = vec![0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| Error::new(ErrorKind::Failed, error))?;
-    Ok(hex(&Key::new(bytes)?))
 }

@@ -1,28 +1,12 @@
 //! What messages are called. Names are in hexadecimal digits, since a part of a subject cannot have any byte; so they
 //! have the order of their bytes, too.
 
-use std::fmt::Write;
-
 use super::bytes::malformed;
+use crate::store::hex::{hex, named};
 use crate::store::{Error, Key};
 
 /// Where nothing is, in the place of a name.
 const NONE: &str = "-";
-
-pub(super) fn hex(key: &Key) -> String {
-    let mut digits = String::with_capacity(key.as_bytes().len() * 2);
-    for byte in key.as_bytes() {
-        let _ = write!(digits, "{byte:02x}");
-    }
-    digits
-}
-
-/// The name that has these digits.
-pub(super) fn named(digits: &str) -> Result<Key, Error> {
-    let byte = |at| digits.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
-    let bytes: Option<Vec<u8>> = (0..digits.len()).step_by(2).map(byte).collect();
-    Key::new(bytes.ok_or_else(malformed)?)
-}
 
 /// The name that is the part of a subject at a place.
 pub(super) fn part(subject: &str, at: usize) -> Result<Key, Error> {
@@ -92,23 +76,5 @@ impl Subjects {
     /// All that is stored: not the news.
     pub(super) fn stored(&self) -> Vec<String> {
         [".s.*.*", ".o.*.*.*", ".i.*", ".t"].iter().map(|end| format!("{}{end}", self.0)).collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_have_their_order_and_come_back() {
-        let names: Vec<Key> = [&[0][..], &[0, 0], b"a", b"a.b", b"b", &[0xff; 128]]
-            .map(|bytes| Key::new(bytes.to_vec()).unwrap())
-            .into();
-        let digits: Vec<String> = names.iter().map(hex).collect();
-        assert!(digits.is_sorted());
-        for (name, digits) in names.iter().zip(&digits) {
-            assert_eq!(named(digits).unwrap(), *name);
-        }
-        assert!(named("é0").is_err() && named("abc").is_err() && named("").is_err());
     }
 }
