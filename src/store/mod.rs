@@ -28,7 +28,7 @@
 //! | `PostgresStore`, `postgres` | who has PostgreSQL | `LISTEN` | nothing; with `synchronous_commit = off`, the last fraction of a second |
 //! | `RedisStore`, `redis` | many short appends, with all in memory | a blocking `XREAD` | with `appendfsync always` nothing; with `everysec`, a power failure takes a second; a failover takes what the replica had not got |
 //! | `NatsStore`, `nats` | who has NATS JetStream | a subscription | nothing; a power failure takes what was written since the last `sync_interval` |
-//! | `DynamoDbStore`, `dynamodb` | who has AWS | a look each 250 ms | nothing |
+//! | `DynamoDbStore`, `dynamodb` | who has AWS | a topic of SNS where there is one, or else a look each 250 ms | nothing |
 //! | [`MemoryStore`] | tests | at once | all |
 //!
 //! What they do in a second, `cargo bench --bench stores --features nats,postgres,redis,sqlite` measures side by side.

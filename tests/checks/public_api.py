@@ -9,7 +9,7 @@ import sys
 
 ALLOWED = {"std", "core", "alloc", "bytes", "http", "http_body", "tower_layer", "tower_service"}
 # Clients of AWS, which users configure in ways that this crate cannot know.
-ALLOWED |= {"aws_sdk_dynamodb"}
+ALLOWED |= {"aws_sdk_dynamodb", "aws_sdk_sns", "aws_sdk_sqs"}
 
 doc = json.load(open(sys.argv[1]))
 

@@ -2,12 +2,14 @@
 //!
 //! | file | job |
 //! |---|---|
+//! | `access` | makes clients of what the options say |
 //! | `server` | asks, again where that is safe |
 //! | `item` | items, and changes of them |
 //! | `clock` | what time it is there |
 //! | `head`, `steps` | how a stream and its events lie in items |
 //! | `streams`, `pages`, `sweep`, `sessions` | what is asked |
-//! | `poll` | wakes who waits |
+//! | `poll` | wakes who waits, by looking |
+//! | `topic`, `inbox` | the same, by SNS and a queue of SQS |
 //!
 //! The table has the string keys `pk` and `sk`. A name is in hexadecimal digits, and all partitions begin with the
 //! prefix:
@@ -25,9 +27,11 @@
 //! | `values#NAME` | `LIFE#NAME` | a value of a session |
 //! | `counts` | `sessions` | how many there are |
 
+mod access;
 mod clock;
 mod error;
 mod head;
+mod inbox;
 mod item;
 mod pages;
 mod poll;
@@ -36,23 +40,27 @@ mod sessions;
 mod steps;
 mod streams;
 mod sweep;
+mod topic;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::{BehaviorVersion, Config, Credentials, Region};
+use aws_sdk_dynamodb::config::Credentials;
 use bytes::Bytes;
 
+use super::wakeup::Wakeups;
 use super::{
     Append, Claim, Error, ErrorKind, Extent, Key, NewSession, NewStream, Page, Purge, Record,
     Session, SessionStore, Store, Swept,
 };
+use access::Access;
 use poll::Poll;
 use server::Server;
 use sessions::Sessions;
 use streams::Streams;
+use topic::Topic;
 
 /// Where a DynamoDB store is, and how it is used.
 ///
@@ -72,14 +80,9 @@ pub struct DynamoDbOptions {
     prefix: String,
     patience: Duration,
     poll: Duration,
-}
-
-/// How services are reached that are not given as a client.
-#[derive(Clone, Default)]
-struct Access {
-    endpoint: Option<String>,
-    region: Option<String>,
-    credentials: Option<Credentials>,
+    topic: Option<String>,
+    topic_endpoint: Option<String>,
+    topic_clients: Option<(aws_sdk_sns::Client, aws_sdk_sqs::Client)>,
 }
 
 impl DynamoDbOptions {
@@ -93,6 +96,9 @@ impl DynamoDbOptions {
             prefix: "sse-resume".into(),
             patience: Duration::from_secs(10),
             poll: Duration::from_millis(250),
+            topic: None,
+            topic_endpoint: None,
+            topic_clients: None,
         }
     }
 
@@ -142,10 +148,36 @@ impl DynamoDbOptions {
     }
 
     /// How often it is looked at those streams that somebody waits for, each time up to a half later. One request has a
-    /// hundred streams; each costs a read. Default: 250 ms.
+    /// hundred streams; each costs a read. With a [`topic`](Self::topic) that works, ten times more rarely. Default: 250 ms.
     #[must_use]
     pub fn poll(mut self, interval: Duration) -> Self {
         self.poll = interval;
+        self
+    }
+
+    /// A standard topic of SNS, by its ARN, through which instances wake each other. Each one makes a queue in SQS for
+    /// itself, subscribes it, and removes both when the store is dropped. It may `sns:Publish`, `sns:Subscribe` and
+    /// `sns:Unsubscribe`, and with queues whose names begin with `sse-resume-` it may do all but `sqs:SendMessage`. While
+    /// one of the two services is away, it is [looked](Self::poll) as without them. Default: none.
+    ///
+    /// Of a stream that changed, its name is told, in hexadecimal digits; several at once while one is under way.
+    #[must_use]
+    pub fn topic(mut self, arn: impl Into<String>) -> Self {
+        self.topic = Some(arn.into());
+        self
+    }
+
+    /// The URL of both SNS and SQS. Default: those of the topic's region.
+    #[must_use]
+    pub fn topic_endpoint(mut self, url: impl Into<String>) -> Self {
+        self.topic_endpoint = Some(url.into());
+        self
+    }
+
+    /// The clients for the topic. Default: ones with the [`credentials`](Self::credentials) that were given here.
+    #[must_use]
+    pub fn topic_clients(mut self, sns: aws_sdk_sns::Client, sqs: aws_sdk_sqs::Client) -> Self {
+        self.topic_clients = Some((sns, sqs));
         self
     }
 
@@ -167,46 +199,6 @@ impl fmt::Debug for DynamoDbOptions {
     }
 }
 
-impl Access {
-    fn client(&self) -> Result<Client, Error> {
-        let mut config = Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(self.region())
-            .credentials_provider(self.credentials()?)
-            .http_client(http(self.endpoint.as_deref()));
-        config.set_endpoint_url(self.endpoint.clone());
-        Ok(Client::from_conf(config.build()))
-    }
-
-    fn credentials(&self) -> Result<Credentials, Error> {
-        if let Some(credentials) = &self.credentials {
-            return Ok(credentials.clone());
-        }
-        let variable = |name: &str| {
-            let missing = || Error::new(ErrorKind::InvalidData, format!("there is no {name}"));
-            std::env::var(name).map_err(|_| missing())
-        };
-        let (key, secret) = (variable("AWS_ACCESS_KEY_ID")?, variable("AWS_SECRET_ACCESS_KEY")?);
-        Ok(Credentials::new(key, secret, variable("AWS_SESSION_TOKEN").ok(), None, "environment"))
-    }
-
-    fn region(&self) -> Region {
-        let region = self.region.clone().or_else(|| std::env::var("AWS_REGION").ok());
-        Region::new(region.unwrap_or_else(|| "us-east-1".into()))
-    }
-}
-
-/// A connection that is made when it is needed; TLS, unless the URL says `http:`.
-fn http(endpoint: Option<&str>) -> aws_sdk_dynamodb::config::SharedHttpClient {
-    use aws_smithy_http_client::Builder;
-    use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
-    if endpoint.is_some_and(|url| url.starts_with("http:")) {
-        Builder::new().build_http()
-    } else {
-        Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
-    }
-}
-
 /// A store in a table of DynamoDB; made by [`DynamoDbOptions`]. Clones share its connections and the task that looks for
 /// news, which ends when the last clone is dropped. Needs a Tokio runtime with I/O and time.
 ///
@@ -216,8 +208,8 @@ fn http(endpoint: Option<&str>) -> aws_sdk_dynamodb::config::SharedHttpClient {
 /// - **Clock:** that of the service, as its answers say it. They say the second; what all of them say together is known
 ///   to about the time that a question takes, and until then less. Nothing lapses too soon by what is not known: a
 ///   lease, an age or an idle time lasts up to a second longer. Clocks of instances do not count.
-/// - **Who waits** is woken at once by writes through the same store or a clone, and by others when it is next
-///   [looked](DynamoDbOptions::poll).
+/// - **Who waits** is woken at once by writes through the same store or a clone; by others through a
+///   [topic](DynamoDbOptions::topic) where there is one, or when it is next [looked](DynamoDbOptions::poll).
 /// - **Outages** are survived: whoever waits goes on, and looks again. Of a write that had no answer it is not known
 ///   whether it happened: `Unreachable`. What was throttled, or got in the way of another transaction, is tried again.
 /// - **Durability** is the service's: what it has acknowledged stays.
@@ -228,7 +220,8 @@ fn http(endpoint: Option<&str>) -> aws_sdk_dynamodb::config::SharedHttpClient {
 /// - **Expiry:** events and tombstones that no instance sweeps any more, DynamoDB removes by itself, a day late or more.
 ///   Streams and sessions stay until they are swept.
 ///
-/// It is tested against [dynoxide](https://crates.io/crates/dynoxide-rs), a substitute for the service.
+/// It is tested against substitutes for the services: [dynoxide](https://crates.io/crates/dynoxide-rs) for DynamoDB, and
+/// [moto](https://pypi.org/project/moto/) for SNS and SQS.
 #[derive(Clone)]
 pub struct DynamoDbStore(Arc<Shared>);
 
@@ -244,15 +237,26 @@ impl DynamoDbStore {
             let rule = "a key prefix has 1 to 255 bytes, and no #";
             return Err(Error::new(ErrorKind::InvalidData, rule));
         }
+        let patience = options.patience;
+        let wakeups = Arc::new(Wakeups::default());
+        let topic = match &options.topic {
+            Some(arn) => {
+                let (sns, sqs) = match options.topic_clients {
+                    Some(clients) => clients,
+                    None => options.access.topic(arn, options.topic_endpoint.as_deref())?,
+                };
+                Some(Topic::open(sns, sqs, arn, patience, &wakeups).await?)
+            }
+            None => None,
+        };
         let client = match options.client {
             Some(client) => client,
-            None => options.access.client()?,
+            None => options.access.table()?,
         };
-        let server = Server::new(&client, options.table, options.prefix, options.patience);
+        let server = Server::new(&client, options.table, options.prefix, patience);
         server.open().await?;
-        let streams = Arc::new(Streams::new(server));
-        let interval = options.poll;
-        let poll = Poll::start(&streams, move || interval);
+        let streams = Arc::new(Streams::new(server, wakeups, topic));
+        let poll = Poll::start(&streams, options.poll);
         let sessions = Sessions(Arc::clone(&streams));
         Ok(Self(Arc::new(Shared { streams, sessions, poll })))
     }

@@ -28,15 +28,14 @@ struct Seen {
     next: u64,
 }
 
+/// How many times more rarely it is looked while news comes by itself.
+const TOLD: u32 = 10;
 const ATTRIBUTES: [&str; 4] = ["life", "state", "generation", "next"];
 
 impl Poll {
-    pub(super) fn start(
-        streams: &Arc<Streams>,
-        every: impl Fn() -> Duration + Send + 'static,
-    ) -> Self {
+    pub(super) fn start(streams: &Arc<Streams>, interval: Duration) -> Self {
         let somebody = Arc::new(Notify::new());
-        let polling = poll(Arc::downgrade(streams), Arc::clone(&somebody), every);
+        let polling = poll(Arc::downgrade(streams), Arc::clone(&somebody), interval);
         Self { task: tokio::spawn(polling), somebody }
     }
 
@@ -52,7 +51,7 @@ impl Drop for Poll {
     }
 }
 
-async fn poll(streams: Weak<Streams>, somebody: Arc<Notify>, every: impl Fn() -> Duration) {
+async fn poll(streams: Weak<Streams>, somebody: Arc<Notify>, interval: Duration) {
     let mut seen = HashMap::new();
     loop {
         let Some(streams) = streams.upgrade() else { return };
@@ -69,8 +68,9 @@ async fn poll(streams: Weak<Streams>, somebody: Arc<Notify>, every: impl Fn() ->
                 streams.wakeups.wake_all();
             }
         }
+        let every = if streams.is_told() { interval.saturating_mul(TOLD) } else { interval };
         drop(streams);
-        sleep(jitter(every(), 0.5)).await;
+        sleep(jitter(every, 0.5)).await;
     }
 }
 

@@ -1,7 +1,7 @@
 //! Streams and leases.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::try_join;
@@ -12,6 +12,7 @@ use super::head::{self, Head};
 use super::item::{Change, Place, SORT, binary, number, text};
 use super::server::{Range, Server};
 use super::steps::{self, Common, Layout, of_life, origin_key};
+use super::topic::Topic;
 use crate::store::codes::{millis, unsigned};
 use crate::store::hex::{hex, named, unique};
 use crate::store::wakeup::Wakeups;
@@ -30,7 +31,8 @@ pub(super) const SLACK: u64 = 86_400_000;
 pub(super) struct Streams {
     pub(super) server: Server,
     /// Who in this process waits.
-    pub(super) wakeups: Wakeups,
+    pub(super) wakeups: Arc<Wakeups>,
+    topic: Option<Topic>,
     lives: Mutex<HashMap<Key, Life>>,
 }
 
@@ -49,8 +51,13 @@ impl Life {
 }
 
 impl Streams {
-    pub(super) fn new(server: Server) -> Self {
-        Self { server, wakeups: Wakeups::default(), lives: Mutex::default() }
+    pub(super) fn new(server: Server, wakeups: Arc<Wakeups>, topic: Option<Topic>) -> Self {
+        Self { server, wakeups, topic, lives: Mutex::default() }
+    }
+
+    /// Whether news comes without being looked for.
+    pub(super) fn is_told(&self) -> bool {
+        self.topic.as_ref().is_some_and(Topic::is_listening)
     }
 
     /// The partition with all items of a stream.
@@ -253,9 +260,12 @@ impl Streams {
         change.only_if(condition)
     }
 
-    /// Wakes who waits.
+    /// Wakes who waits, here and elsewhere.
     pub(super) fn tell(&self, stream: &Key) {
         self.wakeups.wake(stream);
+        if let Some(topic) = &self.topic {
+            topic.tell(stream);
+        }
     }
 
     fn lives(&self) -> MutexGuard<'_, HashMap<Key, Life>> {
