@@ -311,6 +311,38 @@ impl News {
     }
 }
 
+/// An instance that ends without a word leaves its queue.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_queue_of_a_dead_instance_is_removed_a_day_later() {
+    let (news, prefix) = (News::start(), prefix());
+    let arn = news.topic().await;
+    let options =
+        options(server()).key_prefix(&prefix).topic(arn).topic_endpoint(url(&news.server));
+    let dies = {
+        let options = options.clone();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            let store = runtime.block_on(connected(&options));
+            drop(runtime);
+            drop(store);
+        })
+    };
+    dies.join().unwrap();
+    assert_eq!((news.subscriptions().await, news.queues().await), (1, 1));
+    let queue = |item: &Item| text(item, "pk").ends_with("#queues");
+    let mut dead = items(&prefix).await.into_iter().find(queue).unwrap();
+    let store = connected(&options).await;
+    store.sweep().await.unwrap();
+    assert_eq!((news.subscriptions().await, news.queues().await), (2, 2));
+    // As it is after that time.
+    dead.insert("until".into(), AttributeValue::N("1".into()));
+    let client = plain_client!(aws_sdk_dynamodb, server());
+    client.put_item().table_name("test").set_item(Some(dead)).send().await.unwrap();
+    store.sweep().await.unwrap();
+    assert_eq!((news.subscriptions().await, news.queues().await), (1, 1));
+    assert_eq!(items(&prefix).await.iter().filter(|item| queue(item)).count(), 1);
+}
+
 /// Appends an event to a stream, for which another instance waits.
 async fn is_woken(writer: &DynamoDbStore, reader: &DynamoDbStore, stream: &Key, event: u64) {
     let seen: Extent = reader.record(stream).await.unwrap().extent;

@@ -37,10 +37,11 @@ struct Services {
     queue: Mutex<Queue>,
 }
 
+/// A queue and its subscription, as far as they were made.
 #[derive(Clone, Default)]
-struct Queue {
-    url: Option<String>,
-    subscription: Option<String>,
+pub(super) struct Queue {
+    pub(super) url: Option<String>,
+    pub(super) subscription: Option<String>,
 }
 
 impl Inbox {
@@ -68,6 +69,14 @@ impl Inbox {
 
     pub(super) fn is_listening(&self) -> bool {
         self.services.is_listening.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn queue(&self) -> Queue {
+        self.services.queue()
+    }
+
+    pub(super) async fn remove_queue(&self, queue: &Queue) -> Result<(), Error> {
+        self.services.remove_queue(queue).await
     }
 }
 
@@ -177,15 +186,27 @@ impl Services {
 
     /// Removes the queue and its subscription, as far as the services can be reached.
     async fn remove(&self) {
-        let queue = self.queue();
-        if let Some(subscription) = queue.subscription {
-            let unsubscribe = self.sns.unsubscribe().subscription_arn(subscription).send();
-            let _ = timeout(self.patience, unsubscribe).await;
-        }
-        if let Some(url) = queue.url {
-            let _ = timeout(self.patience, self.sqs.delete_queue().queue_url(url).send()).await;
-        }
+        let _ = self.remove_queue(&self.queue()).await;
         self.change(|queue| *queue = Queue::default());
+    }
+
+    async fn remove_queue(&self, queue: &Queue) -> Result<(), Error> {
+        let removing = async {
+            if let Some(subscription) = &queue.subscription {
+                let unsubscribe = self.sns.unsubscribe().subscription_arn(subscription);
+                // Where that is refused, the queue can go all the same.
+                if_unreachable(
+                    unsubscribe.send().await.map_err(|error| failure(&error)).map(drop),
+                )?;
+            }
+            if let Some(url) = &queue.url {
+                let delete = self.sqs.delete_queue().queue_url(url);
+                if_unreachable(delete.send().await.map_err(|error| failure(&error)).map(drop))?;
+            }
+            Ok(())
+        };
+        let late = |late| Err(Error::new(ErrorKind::Unreachable, late));
+        timeout(self.patience, removing).await.unwrap_or_else(late)
     }
 
     fn queue(&self) -> Queue {
@@ -206,4 +227,12 @@ fn policy(queue: &str, topic: &str) -> String {
 
 fn unexpected() -> Error {
     Error::new(ErrorKind::InvalidData, "SQS answered something that was not expected")
+}
+
+/// An error after which the same is worth another attempt; all others are none.
+fn if_unreachable(result: Result<(), Failure>) -> Result<(), Error> {
+    match result.map_err(Error::from) {
+        Err(error) if error.kind() == ErrorKind::Unreachable => Err(error),
+        _ => Ok(()),
+    }
 }

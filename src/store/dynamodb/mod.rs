@@ -9,7 +9,7 @@
 //! | `head`, `steps` | how a stream and its events lie in items |
 //! | `streams`, `pages`, `sweep`, `sessions` | what is asked |
 //! | `poll` | wakes who waits, by looking |
-//! | `topic`, `inbox` | the same, by SNS and a queue of SQS |
+//! | `topic`, `inbox`, `queues` | the same, by SNS and a queue of SQS |
 //!
 //! The table has the string keys `pk` and `sk`. A name is in hexadecimal digits, and all partitions begin with the
 //! prefix:
@@ -25,6 +25,7 @@
 //! | `leases` | name of an instance | until when |
 //! | `sessions` | name of a session | the session |
 //! | `values#NAME` | `LIFE#NAME` | a value of a session |
+//! | `queues` | URL of a queue | until when it is kept |
 //! | `counts` | `sessions` | how many there are |
 
 mod access;
@@ -35,6 +36,7 @@ mod inbox;
 mod item;
 mod pages;
 mod poll;
+mod queues;
 mod server;
 mod sessions;
 mod steps;
@@ -156,7 +158,8 @@ impl DynamoDbOptions {
     }
 
     /// A standard topic of SNS, by its ARN, through which instances wake each other. Each one makes a queue in SQS for
-    /// itself, subscribes it, and removes both when the store is dropped. It may `sns:Publish`, `sns:Subscribe` and
+    /// itself, subscribes it, and removes both when the store is dropped; of one that dies, [`sweep`](Store::sweep)
+    /// removes them a day later. It may `sns:Publish`, `sns:Subscribe` and
     /// `sns:Unsubscribe`, and with queues whose names begin with `sse-resume-` it may do all but `sqs:SendMessage`. While
     /// one of the two services is away, it is [looked](Self::poll) as without them. Default: none.
     ///
@@ -256,6 +259,7 @@ impl DynamoDbStore {
         let server = Server::new(&client, options.table, options.prefix, patience);
         server.open().await?;
         let streams = Arc::new(Streams::new(server, wakeups, topic));
+        streams.note_queue().await?;
         let poll = Poll::start(&streams, options.poll);
         let sessions = Sessions(Arc::clone(&streams));
         Ok(Self(Arc::new(Shared { streams, sessions, poll })))

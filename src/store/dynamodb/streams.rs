@@ -9,6 +9,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::error::{Failure, malformed};
 use super::head::{self, Head};
+use super::inbox::Queue;
 use super::item::{Change, Place, SORT, binary, number, text};
 use super::server::{Range, Server};
 use super::steps::{self, Common, Layout, of_life, origin_key};
@@ -58,6 +59,19 @@ impl Streams {
     /// Whether news comes without being looked for.
     pub(super) fn is_told(&self) -> bool {
         self.topic.as_ref().is_some_and(Topic::is_listening)
+    }
+
+    /// The queue in which it is told.
+    pub(super) fn queue(&self) -> Option<Queue> {
+        self.topic.as_ref().map(Topic::queue)
+    }
+
+    /// Removes a queue that may be another one.
+    pub(super) async fn remove_queue(&self, queue: &Queue) -> Result<(), Error> {
+        match &self.topic {
+            Some(topic) => topic.remove_queue(queue).await,
+            None => Err(ErrorKind::Unreachable.into()),
+        }
     }
 
     /// The partition with all items of a stream.

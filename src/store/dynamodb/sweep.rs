@@ -32,6 +32,8 @@ type Leases = HashMap<Key, u64>;
 
 impl Streams {
     pub(super) async fn sweep(&self) -> Result<Swept, Error> {
+        self.note_queue().await?;
+        self.remove_queues().await?;
         let leases = self.all_leases().await?;
         let streams = self.names(&self.list()).await?;
         let places: Vec<Place> = streams.iter().map(|stream| self.place(stream)).collect();

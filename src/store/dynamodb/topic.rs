@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::inbox::Inbox;
+use super::inbox::{Inbox, Queue};
 use crate::store::backoff::Backoff;
 use crate::store::hex::{hex, named, unique};
 use crate::store::wakeup::Wakeups;
@@ -67,6 +67,14 @@ impl Topic {
 
     pub(super) fn is_listening(&self) -> bool {
         self.inbox.is_listening()
+    }
+
+    pub(super) fn queue(&self) -> Queue {
+        self.inbox.queue()
+    }
+
+    pub(super) async fn remove_queue(&self, queue: &Queue) -> Result<(), Error> {
+        self.inbox.remove_queue(queue).await
     }
 
     /// Tells others that a stream changed, soon.
