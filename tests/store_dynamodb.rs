@@ -6,6 +6,8 @@
 mod restarts;
 #[path = "stores/server.rs"]
 mod server;
+#[path = "stores/swallow.rs"]
+mod swallow;
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -136,6 +138,23 @@ async fn eventually(what: &str, is_so: impl AsyncFn() -> bool) {
     };
     let asked = tokio::time::timeout(Duration::from_secs(60), asking).await;
     assert!(asked.is_ok(), "{what} does not happen");
+}
+
+/// Neither the store nor the client behind it does it again: that would be refused, though it was written.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_whose_answer_is_lost_is_not_repeated() {
+    let options = options(server()).key_prefix(prefix());
+    let proxy =
+        swallow::Swallow::start(server().port, "DynamoDB_20120810.TransactWriteItems").await;
+    let (store, elsewhere) = (connected(&options).await, {
+        let url = format!("http://127.0.0.1:{}", proxy.port);
+        connected(&options.endpoint(url)).await
+    });
+    store.create(&key("s"), &new_stream(HOUR)).await.unwrap();
+    let lost = append(&elsewhere, entry(key("s"), vec![Piece::events(1, 1, "a")])).await;
+    assert_eq!(lost.unwrap_err().kind(), ErrorKind::Unreachable);
+    assert_eq!(proxy.swallowed(), 1);
+    assert_eq!(elsewhere.record(&key("s")).await.unwrap().extent.next, 2);
 }
 
 /// Above what an item holds, and above what a transaction holds; of few pieces, and of very many.

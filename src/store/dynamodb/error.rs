@@ -126,3 +126,19 @@ fn cause(code: &str, message: Option<&str>) -> Cause {
 pub(super) fn malformed() -> Error {
     Error::new(ErrorKind::InvalidData, "an item in DynamoDB is not as this store writes it")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_that_may_repeat_what_was_signed_is_not_shown() {
+        let signed = Some("the canonical string was: x-amz-security-token:s3cret");
+        assert_eq!(
+            cause("InvalidSignatureException", signed).to_string(),
+            "InvalidSignatureException"
+        );
+        let denied = cause("AccessDeniedException", Some("may not dynamodb:PutItem"));
+        assert_eq!(denied.to_string(), "AccessDeniedException: may not dynamodb:PutItem");
+    }
+}

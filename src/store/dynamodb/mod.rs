@@ -150,7 +150,7 @@ impl DynamoDbOptions {
     }
 
     /// How often it is looked at those streams that somebody waits for, each time up to a half later. One request has a
-    /// hundred streams; each costs a read. With a [`topic`](Self::topic) that works, ten times more rarely. Default: 250 ms.
+    /// hundred streams; each costs half a read. With a [`topic`](Self::topic) that works, ten times more rarely. Default: 250 ms.
     #[must_use]
     pub fn poll(mut self, interval: Duration) -> Self {
         self.poll = interval;
@@ -210,7 +210,8 @@ impl fmt::Debug for DynamoDbOptions {
 ///   leaves bytes that nobody reads, until the stream is trimmed or removed.
 /// - **Clock:** that of the service, as its answers say it. They say the second; what all of them say together is known
 ///   to about the time that a question takes, and until then less. Nothing lapses too soon by what is not known: a
-///   lease, an age or an idle time lasts up to a second longer. Clocks of instances do not count.
+///   lease, an age or an idle time lasts up to a second longer. Clocks of instances do not count;
+///   but requests are signed with their time, and the service refuses one that is five minutes off.
 /// - **Who waits** is woken at once by writes through the same store or a clone; by others through a
 ///   [topic](DynamoDbOptions::topic) where there is one, or when it is next [looked](DynamoDbOptions::poll).
 /// - **Outages** are survived: whoever waits goes on, and looks again. Of a write that had no answer it is not known

@@ -81,7 +81,7 @@ async fn look(
     seen: &mut HashMap<Key, Option<Seen>>,
 ) -> Result<(), Error> {
     let places: Vec<Place> = waited_for.iter().map(|stream| streams.place(stream)).collect();
-    let mut heads = streams.server.get_all(&places, &ATTRIBUTES).await?;
+    let mut heads = streams.server.glance(&places, &ATTRIBUTES).await?;
     let mut now = HashMap::new();
     for (stream, place) in waited_for.into_iter().zip(&places) {
         let head = heads.remove(place).map(|item| Seen::of(&item)).transpose()?;

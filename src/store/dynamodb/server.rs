@@ -7,6 +7,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::create_table::CreateTableError;
+use aws_sdk_dynamodb::types::builders::KeysAndAttributesBuilder;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, ConditionCheck, Delete, DeleteRequest, KeySchemaElement,
     KeyType, KeysAndAttributes, Put, ScalarAttributeType, TimeToLiveSpecification,
@@ -183,48 +184,56 @@ impl Server {
         Ok(send!(self, get, failure)?.item.map(Item))
     }
 
-    /// Those of the items that are there; of each these attributes, or all.
-    pub(super) async fn get_all(
+    /// Those of the items that are there.
+    pub(super) async fn get_all(&self, places: &[Place]) -> Result<HashMap<Place, Item>, Error> {
+        self.get_each(places, KeysAndAttributes::builder().consistent_read(true)).await
+    }
+
+    /// Of those of the items that are there, these attributes. They may be as they were some time ago, at half the price.
+    pub(super) async fn glance(
         &self,
         places: &[Place],
         attributes: &[&str],
+    ) -> Result<HashMap<Place, Item>, Error> {
+        let names = [PARTITION, SORT].iter().chain(attributes);
+        let names: HashMap<_, _> =
+            names.map(|name| (format!("#{name}"), (*name).to_owned())).collect();
+        let all = names.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let ask = KeysAndAttributes::builder().projection_expression(all);
+        self.get_each(places, ask.set_expression_attribute_names(Some(names))).await
+    }
+
+    async fn get_each(
+        &self,
+        places: &[Place],
+        ask: KeysAndAttributesBuilder,
     ) -> Result<HashMap<Place, Item>, Error> {
         let mut found = HashMap::new();
         for some in places.chunks(MOST_READ) {
             let mut rest: Vec<Attributes> = some.iter().map(Place::attributes).collect();
             let mut backoff = Backoff::new();
-            while !rest.is_empty() {
-                let (items, left) = self.reading(|| self.try_get_some(&rest, attributes)).await?;
+            loop {
+                let ask = ask.clone().set_keys(Some(rest)).build().map_err(invalid)?;
+                let (items, left) = self.reading(|| self.try_get_each(&ask)).await?;
                 for item in items {
                     found.insert(item.place()?, item);
                 }
-                rest = left;
-                if !rest.is_empty() {
-                    backoff.wait().await;
+                if left.is_empty() {
+                    break;
                 }
+                rest = left;
+                backoff.wait().await;
             }
         }
         Ok(found)
     }
 
-    async fn try_get_some(
+    /// The items, and the keys of those that there was no room for.
+    async fn try_get_each(
         &self,
-        keys: &[Attributes],
-        attributes: &[&str],
+        ask: &KeysAndAttributes,
     ) -> Result<(Vec<Item>, Vec<Attributes>), Failure> {
-        let mut ask = KeysAndAttributes::builder().consistent_read(true);
-        ask = ask.set_keys(Some(keys.to_vec()));
-        if !attributes.is_empty() {
-            let names = [PARTITION, SORT].into_iter().chain(attributes.iter().copied());
-            let names: Vec<_> = names.map(|name| format!("#{name}")).collect();
-            ask = ask.projection_expression(names.join(", "));
-            for name in names {
-                let attribute = name[1..].to_owned();
-                ask = ask.expression_attribute_names(name, attribute);
-            }
-        }
-        let ask = ask.build().map_err(|error| Failure::Other(invalid(error)))?;
-        let get = self.client.batch_get_item().request_items(&self.table, ask);
+        let get = self.client.batch_get_item().request_items(&self.table, ask.clone());
         let mut answer = send!(self, get, failure)?;
         let items = answer.responses.as_mut().and_then(|tables| tables.remove(&self.table));
         let rest = answer.unprocessed_keys.and_then(|mut tables| tables.remove(&self.table));

@@ -148,6 +148,7 @@ impl Sessions {
             return check.with(":most", number(most));
         }
         let count = Change::update(self.counter(), "ADD #count :one").with(":one", number(1));
+        // Where nothing was counted yet, there is room for one.
         if most == 0 {
             return count.only_if("#count < :most").with(":most", number(0));
         }

@@ -37,7 +37,7 @@ impl Streams {
         let leases = self.all_leases().await?;
         let streams = self.names(&self.list()).await?;
         let places: Vec<Place> = streams.iter().map(|stream| self.place(stream)).collect();
-        let mut heads = self.server.get_all(&places, &[]).await?;
+        let mut heads = self.server.get_all(&places).await?;
         let mut looking = Vec::new();
         for (stream, place) in streams.iter().zip(&places) {
             let head = heads.remove(place).map(Head::decode).transpose()?;
