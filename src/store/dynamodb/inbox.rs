@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::error::{Failure, failure};
-use crate::store::backoff::Backoff;
+use crate::store::backoff::{Backoff, silence};
 use crate::store::hex::unique;
 use crate::store::{Error, ErrorKind};
 
@@ -152,7 +152,7 @@ impl Services {
         loop {
             let ask = self.sqs.receive_message().queue_url(url);
             let ask = ask.wait_time_seconds(WAIT).max_number_of_messages(MOST);
-            let patience = self.patience + Duration::from_secs(WAIT.unsigned_abs().into());
+            let patience = silence(self.patience) + Duration::from_secs(WAIT.unsigned_abs().into());
             let late = |late| Failure::Other(Error::new(ErrorKind::Unreachable, late));
             let messages = match timeout(patience, ask.send()).await.map_err(late) {
                 Ok(Ok(answer)) => answer.messages.unwrap_or_default(),
