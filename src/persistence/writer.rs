@@ -37,6 +37,8 @@ struct Writer {
     pending: Vec<Pending>,
     /// Streams that are to be created.
     new: Vec<Arc<Stream>>,
+    /// Whether there was more in the queue than a batch has room for.
+    leaves_some: bool,
     /// Since when the store has not taken anything.
     failing_since: Option<Instant>,
     pause: Duration,
@@ -52,6 +54,8 @@ pub(super) async fn write(storage: Arc<Storage>, registry: Weak<Registry>) {
                 return;
             }
             storage.news.notified().await;
+        }
+        if !writer.leaves_some {
             // What comes now is written with it.
             let _ = timeout(storage.options.batch_delay, storage.hurry.notified()).await;
         }
@@ -62,7 +66,8 @@ pub(super) async fn write(storage: Arc<Storage>, registry: Weak<Registry>) {
 impl Writer {
     fn new(storage: Arc<Storage>) -> Self {
         let (pending, new) = (Vec::new(), Vec::new());
-        Self { storage, pending, new, failing_since: None, pause: FIRST_PAUSE }
+        let (leaves_some, failing_since) = (false, None);
+        Self { storage, pending, new, leaves_some, failing_since, pause: FIRST_PAUSE }
     }
 
     fn is_empty(&self) -> bool {
@@ -71,6 +76,7 @@ impl Writer {
 
     /// Writes what there is, once. If the store does not take it, it is for the next round, after a pause.
     async fn round(&mut self) {
+        self.leaves_some = false;
         let is_purged = purge(&self.storage).await;
         let room = self.storage.options.batch_bytes.saturating_sub(self.bytes());
         if room > 0 {
@@ -100,6 +106,7 @@ impl Writer {
     /// Takes what is new, of about `room` bytes.
     fn take(&mut self, mut room: usize) {
         let mut streams = self.storage.take_streams(MOST_STREAMS).into_iter();
+        self.leaves_some = streams.len() == MOST_STREAMS;
         for stream in streams.by_ref() {
             if stream.is_to_be_created() {
                 self.new.push(stream);
@@ -109,6 +116,7 @@ impl Writer {
             room = room.saturating_sub(taken.batch.bytes);
             self.add(stream, taken);
             if room == 0 {
+                self.leaves_some = true;
                 break;
             }
         }

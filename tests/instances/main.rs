@@ -14,6 +14,7 @@ mod outages;
 #[path = "../support/random.rs"]
 mod random;
 mod resumes;
+mod runtimes;
 #[path = "../support/scripted.rs"]
 mod scripted;
 
