@@ -271,10 +271,11 @@ impl Wrap {
             reader.leaves_stream_running();
         }
         send_retry(&mut reader);
-        reader.prime(self.primer(), Some(from));
+        // Once the position is named, a client that is cut off comes back without a gap.
         if let Some(gap) = &self.gap {
             reader.send_gap_first(gap, from);
         }
+        reader.prime(self.primer(), Some(from));
         reader
     }
 }

@@ -431,7 +431,7 @@ async fn a_response_that_outlasts_the_drain_is_cut_off_and_the_proxy_exits_with_
 #[tokio::test]
 async fn an_option_that_this_build_cannot_honour_is_an_error() {
     for (option, value, complaint) in [
-        ("--store", "sqlite:events.db", "needs the feature `sqlite`"),
+        ("--store", "mysql://localhost", "expected `memory`"),
         ("--age", "5 fortnights", "unknown unit `fortnights`"),
         ("--upstream", "127.0.0.1:3000", "expected http://HOST[:PORT]"),
     ] {
@@ -439,4 +439,21 @@ async fn an_option_that_this_build_cannot_honour_is_an_error() {
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success() && said.contains(complaint), "{said}");
     }
+}
+
+#[cfg(not(feature = "sqlite"))]
+#[tokio::test]
+async fn a_store_whose_feature_is_missing_is_an_error() {
+    let options = ["--upstream", "http://127.0.0.1:1", "--store", "sqlite:events.db"];
+    let output = example("proxy").args(options).output().await.unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && said.contains("needs the feature `sqlite`"), "{said}");
+}
+
+#[tokio::test]
+async fn commit_first_without_a_store_is_an_error() {
+    let options = ["--upstream", "http://127.0.0.1:1", "--durability", "commit-first"];
+    let output = example("proxy").args(options).output().await.unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && said.contains("needs a --store"), "{said}");
 }

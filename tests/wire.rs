@@ -399,6 +399,20 @@ async fn only_what_looks_like_an_event_source_is_primed() {
 }
 
 #[tokio::test]
+async fn a_client_that_is_cut_within_a_gap_signal_is_told_when_it_comes_back() {
+    let mut app = App::with(SseResumeLayer::new().priming(Priming::Always));
+    let unknown = "r1.AAAAAAAAAAAAAAAAAAAAAA.1.1";
+    let whole = app.get(unknown).await.read();
+    for cut in 0..whole.len() {
+        let mut client = app.get(unknown).await;
+        client.read();
+        client.received.truncate(cut);
+        let is_told = !client.gaps().is_empty();
+        assert_eq!(is_told, !client.last_event_id().is_empty(), "cut at {cut}: {whole}");
+    }
+}
+
+#[tokio::test]
 async fn a_resumed_response_does_not_begin_with_an_id() {
     let mut app = App::with(SseResumeLayer::new().priming(Priming::Always));
     let (mut client, stream) = open(&mut app).await;

@@ -6,8 +6,9 @@ use clap::Parser;
 use http::{HeaderName, Method};
 
 use crate::{
-    choices::{self, Durability, Ids, OnFinished, OnMissing, Preset, Share, Store},
+    choices::{self, Durability, Ids, OnFinished, OnMissing, OnOutage, Preset, Share},
     secret::{self, Secret},
+    store::Place,
     target::Target,
     units,
 };
@@ -110,17 +111,36 @@ pub(crate) struct Args {
     ///
     /// `memory` keeps them in this process. Those that outlive it or are shared by several: `sqlite:FILE`,
     /// `postgres://…`, `redis://…`, `nats://…`, `dynamodb://TABLE?endpoint=…&region=…`. Each needs the crate's feature
-    /// of its name.
+    /// of its name. All proxies with one store answer the clients of all of them. For DynamoDB, the environment has the
+    /// credentials; the endpoint is the region's own, if none is given, and `topic=…`, the ARN of one of SNS, makes it
+    /// quicker to notice news.
+    ///
+    /// A server that is away when the proxy starts is waited for for 10 seconds. While it is away later, event streams
+    /// go on, and are stored once it is back.
     #[arg(long, value_name = "STORE", default_value = "memory", help_heading = HISTORY)]
-    pub(crate) store: Store,
+    pub(crate) store: Place,
 
     /// What a client may see before the store has it
     #[arg(long, value_name = "HOW", default_value = "write-behind", help_heading = HISTORY)]
     pub(crate) durability: Durability,
 
+    /// How long after the store last heard of a proxy others go on with its streams
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = "15s",
+        value_parser = units::duration,
+        help_heading = HISTORY
+    )]
+    pub(crate) lease: Duration,
+
     /// What a client gets whose missed events are no longer there [default: signal; --preset mcp has its own]
     #[arg(long, value_name = "WHAT", help_heading = RETURNS)]
     pub(crate) on_missing: Option<OnMissing>,
+
+    /// What a client gets whose stream has to be looked up in the store, while that is away
+    #[arg(long, value_name = "WHAT", default_value = "serve", help_heading = RETURNS)]
+    pub(crate) on_outage: OnOutage,
 
     /// What a client gets that comes back after the end of its stream [default: forward; --preset mcp has its own]
     #[arg(long, value_name = "WHAT", help_heading = RETURNS)]
@@ -150,7 +170,8 @@ pub(crate) struct Args {
     /// File with the key that event IDs are signed with: 32 bytes, or 64 hexadecimal digits
     ///
     /// One line break at the end is allowed. Who can read the file can forge event IDs; its permissions are not
-    /// checked, because mounted secrets often have wide ones. Without this option a random key is made at each start.
+    /// checked, because mounted secrets often have wide ones. Without this option it is the one that the store has, and
+    /// with --store memory a random one at each start.
     #[arg(long, value_name = "FILE", value_parser = secret::read, help_heading = OWNERS)]
     pub(crate) secret_file: Option<Secret>,
 }

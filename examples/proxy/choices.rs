@@ -1,7 +1,5 @@
 //! What the options that take a word can be set to.
 
-use std::str::FromStr;
-
 use clap::ValueEnum;
 use http::{Method, method::InvalidMethod};
 
@@ -12,29 +10,6 @@ pub(crate) enum Preset {
     Mcp,
 }
 
-/// `--store`.
-#[derive(Clone)]
-pub(crate) enum Store {
-    Memory,
-}
-
-impl FromStr for Store {
-    type Err = String;
-
-    fn from_str(place: &str) -> Result<Self, String> {
-        let engine = place.split(':').next().unwrap_or_default();
-        match engine {
-            "memory" if place == "memory" => Ok(Self::Memory),
-            "sqlite" | "postgres" | "redis" | "nats" | "dynamodb" => {
-                Err(format!("needs the feature `{engine}`, which this build does not have"))
-            }
-            _ => Err("expected `memory`, `sqlite:FILE`, or a URL that begins with `postgres://`, `redis://`, \
-                      `nats://` or `dynamodb://`"
-                .into()),
-        }
-    }
-}
-
 /// `--durability`.
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum Durability {
@@ -42,6 +17,15 @@ pub(crate) enum Durability {
     WriteBehind,
     /// Only events that the store has acknowledged are sent
     CommitFirst,
+}
+
+/// `--on-outage`.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum OnOutage {
+    /// Its request goes to the upstream with the upstream's own last event ID, or else after an event `resume-gap`
+    Serve,
+    /// The answer 503, which stops an `EventSource` from coming back
+    Refuse,
 }
 
 /// `--ids`.

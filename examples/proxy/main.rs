@@ -7,6 +7,7 @@
 //! `--help` lists the options, [`forward`] says what a message loses and gains on its way through.
 
 mod args;
+mod causes;
 mod choices;
 mod client;
 mod forward;
@@ -19,6 +20,7 @@ mod resumable;
 mod secret;
 mod serve;
 mod stop;
+mod store;
 mod target;
 mod units;
 mod upload;
@@ -56,7 +58,8 @@ async fn run(args: &Args) -> Result<(), BoxError> {
     if matches!(args.preset, Preset::Mcp) {
         return mcp::run(args).await;
     }
-    let layer = resumable::configured(SseResumeLayer::new(), args);
+    let persistence = store::open(args).await?;
+    let layer = resumable::configured(SseResumeLayer::new(), args, persistence);
     if !args.reconnect_upstream {
         return listen(args, layer.layer(Upstream::new(args.upstream.clone())?), &layer.handle())
             .await;

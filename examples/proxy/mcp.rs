@@ -3,13 +3,15 @@
 use tower_layer::Layer;
 use tower_sse_resume::SseResumeLayer;
 
-use crate::{BoxError, args::Args, listen, resumable, upstream::Upstream};
+use crate::{BoxError, args::Args, listen, resumable, store, upstream::Upstream};
 
 /// Runs the proxy in front of an MCP server.
 pub(crate) async fn run(args: &Args) -> Result<(), BoxError> {
     if args.reconnect_upstream {
         return Err("--reconnect-upstream is not for --preset mcp, which goes on by itself".into());
     }
-    let layer = SseResumeLayer::mcp().configure(|layer| resumable::configured(layer, args));
+    let persistence = store::open(args).await?;
+    let layer =
+        SseResumeLayer::mcp().configure(|layer| resumable::configured(layer, args, persistence));
     listen(args, layer.layer(Upstream::new(args.upstream.clone())?), &layer.handle()).await
 }

@@ -1,13 +1,19 @@
 //! The layer as the command line wants it.
 
 use http::request::Parts;
-use tower_sse_resume::{EventIds, Linger, OnFinished, OnMissing, Retention, SseResumeLayer};
+use tower_sse_resume::{
+    EventIds, Linger, OnFinished, OnMissing, Persistence, Retention, SseResumeLayer,
+};
 
 use crate::args::Args;
 use crate::choices;
 
 /// `layer` with the options that were given.
-pub(crate) fn configured(layer: SseResumeLayer, args: &Args) -> SseResumeLayer {
+pub(crate) fn configured(
+    layer: SseResumeLayer,
+    args: &Args,
+    persistence: Option<Persistence>,
+) -> SseResumeLayer {
     let retention = Retention::new().events(args.events as u64).bytes(args.bytes).age(args.age);
     let mut layer = layer.retention(retention);
     if let Some(linger) = args.linger {
@@ -36,6 +42,9 @@ pub(crate) fn configured(layer: SseResumeLayer, args: &Args) -> SseResumeLayer {
     }
     if let Some(secret) = &args.secret_file {
         layer = layer.secret(secret.0);
+    }
+    if let Some(persistence) = persistence {
+        layer = layer.store(persistence);
     }
     if let Some(age) = args.max_connection_age {
         layer = layer.max_connection_age(age);

@@ -53,15 +53,10 @@ pub(crate) async fn serve<S, B>(
     }
     drop(listener);
     draining.send_replace(());
-    // Clients of event streams are sent away first: a connection ends once its response has.
-    let ended = async {
-        layer.drain(drain).await;
-        // Every connection holds a receiver until it ends.
-        draining.closed().await;
-    };
+    // Every connection holds a receiver until it ends. What the store is to get after the deadline, it gets.
+    let ended = async { tokio::join!(layer.drain(drain), timeout(drain, draining.closed())) };
     tokio::select! {
-        () = ended => {}
-        () = sleep(drain) => {}
+        _ = ended => {}
         () = stop.recv() => {}
     }
 }

@@ -4,7 +4,6 @@ use std::{
     convert::Infallible,
     error::Error,
     io::{self, Write},
-    iter,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -16,7 +15,7 @@ use hyper::body::{Body, Incoming};
 use hyper_util::client::legacy::ResponseFuture;
 use tower_service::Service;
 
-use crate::{BoxError, client::Client, forward, target::Target, upload::Upload};
+use crate::{BoxError, causes::causes, client::Client, forward, target::Target, upload::Upload};
 
 /// Forwards each request, and answers for the upstream where that fails.
 pub(crate) struct Upstream<B>
@@ -111,8 +110,6 @@ impl Failure {
 
 /// The operator is told what the client is not.
 fn report(error: &(dyn Error + 'static)) {
-    let causes = iter::successors(Some(error), |&error| error.source());
-    let line = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
     // Nobody may be reading it any more, which is no reason to fail a request.
-    let _ = writeln!(io::stderr(), "proxy: upstream: {line}");
+    let _ = writeln!(io::stderr(), "proxy: upstream: {}", causes(error));
 }

@@ -105,7 +105,10 @@ impl StoredStream {
     fn new(record: Record) -> Result<Self, Error> {
         let malformed = |_| Error::new(ErrorKind::InvalidData, "it is of another version");
         let origin = StoredOrigin::decode(&record.origin).map_err(malformed)?;
-        let progress = codec::decode_progress(&record.progress).map_err(malformed)?;
+        let mut progress = codec::decode_progress(&record.progress).map_err(malformed)?;
+        // Until the inner service gives an ID, its last one is that which it was called with.
+        let called_with = Some(&origin.inner_id).filter(|id| !id.is_empty());
+        progress.inner_id = progress.inner_id.or_else(|| called_with.cloned());
         Ok(Self { record, origin, progress })
     }
 

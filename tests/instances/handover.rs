@@ -29,6 +29,25 @@ async fn when_an_instance_dies_another_one_goes_on_with_the_inner_services_last_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stream_that_dies_before_its_first_event_goes_on_from_the_id_that_it_began_with() {
+    let instances = Instances::new(Durability::WriteBehind);
+    let (mut one, mut two) = (instances.start(), instances.start());
+    let first = one.get("r1.AAAAAAAAAAAAAAAAAAAAAA.1.1.a").await;
+    assert_eq!(one.inner.call(0).last_event_id().as_deref(), Some("a"));
+    let from = first.header("sse-resume-from").unwrap().to_owned();
+    a_moment().await;
+    drop(two.get(&from).await);
+    one.kill();
+    a_lease().await;
+    let mut second = two.get(&from).await;
+    assert_eq!(second.header("sse-resume"), Some("takeover"));
+    assert_eq!(two.inner.call(0).last_event_id().as_deref(), Some("a"));
+    two.body().send("id: b\ndata: 1\n\n");
+    second.read_events(1).await;
+    assert_eq!(second.data(), ["1"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_inner_ids_the_client_is_told_that_the_producer_was_lost() {
     let instances = Instances::new(Durability::WriteBehind);
     let (mut one, mut two) = (instances.start(), instances.start());

@@ -119,6 +119,27 @@ async fn a_sweep() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_read_for_a_client_that_had_more_is_read_again_for_one_that_had_less() {
+    let instances = Instances::new(Durability::WriteBehind);
+    let (mut one, mut two) = (instances.start(), instances.start());
+    let mut first = one.get("").await;
+    let from = first.header("sse-resume-from").unwrap().to_owned();
+    one.body().send("data: 1\n\ndata: 2\n\n");
+    first.read_events(2).await;
+    a_moment().await;
+    let mut second = two.get(&first.last_event_id()).await;
+    one.body().send("data: 3\n\n");
+    one.body().end();
+    first.read_to_end().await;
+    second.read_to_end().await;
+    assert_eq!(second.data(), ["3"]);
+    let mut third = two.get(&from).await;
+    third.read_to_end().await;
+    assert_eq!((third.data(), third.gaps()), (first.data(), vec![]));
+    assert_eq!(third.header("sse-resume"), Some("replay"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn several_clients_share_one_reading_of_the_store() {
     let instances = Instances::new(Durability::WriteBehind);
     let (mut one, mut two) = (instances.start(), instances.start());
