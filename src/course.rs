@@ -66,8 +66,11 @@ impl Chooser {
             Asked::Id(id) => id,
         };
         match self.shared.registry.get(&id.token).filter(|_| id.authentic) {
-            // What a mirror lacks, the store may have by now.
-            Some(stream) if stream.is_mirror && !stream.is_finished() => {
+            // What a mirror lacks, the store may have.
+            Some(stream)
+                if stream.is_mirror
+                    && !(stream.is_finished() && stream.reaches(id.position.offset + 1)) =>
+            {
                 Course::LookUp(binding, id)
             }
             // Another instance may have taken it over without its knowing.

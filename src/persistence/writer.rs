@@ -12,7 +12,7 @@ use crate::log::StoredPiece;
 use crate::observer::Observation;
 use crate::registry::Registry;
 use crate::resume::GapReason;
-use crate::store::{Append, Content, Error, ErrorKind, Piece, State, Store};
+use crate::store::{Append, Content, Error, ErrorKind, Piece, Purge, State, Store};
 use crate::stream::{ForStore, Stream};
 
 /// Streams in one batch.
@@ -143,6 +143,7 @@ impl Writer {
             return false;
         }
         let mut new = std::mem::take(&mut self.new);
+        new.retain(|stream| stream.is_to_be_created());
         let mut all = true;
         while !new.is_empty() {
             let now = new.split_off(new.len().saturating_sub(MOST_CREATED));
@@ -158,8 +159,12 @@ impl Writer {
                 // It does not panic, but where the runtime ends.
                 let Ok((stream, created)) = done else { continue };
                 match created {
+                    // It was purged here meanwhile.
+                    Ok(()) if !stream.created() => {
+                        let key = key_of(&stream.token, &stream.registry);
+                        self.storage.put_back_purges(vec![Purge::Stream(key)]);
+                    }
                     Ok(()) => {
-                        stream.created();
                         let next = stream.stored_next();
                         self.acknowledge(&stream, next, false);
                     }

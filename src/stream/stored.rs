@@ -96,9 +96,9 @@ impl Stream {
         self.lock().is_to_be_created()
     }
 
-    /// The store has the stream.
-    pub(crate) fn created(&self) {
-        self.lock().created();
+    /// The store has the stream. Returns whether it is to have it still.
+    pub(crate) fn created(&self) -> bool {
+        self.lock().created()
     }
 
     /// What the store is to get now: of events about `most` bytes, in pieces of about `piece`.
@@ -141,8 +141,8 @@ impl Stream {
     }
 
     /// The store has this instance as the producer of a new generation.
-    pub(crate) fn claimed_in_store(&self, generation: u32) {
-        self.lock().claimed_in_store(generation);
+    pub(crate) fn claimed_in_store(self: &Arc<Self>, generation: u32) {
+        self.with(|state, _| state.claimed_in_store(generation));
     }
 
     /// The store does not have the stream any more: it goes on without. `false`: clients are to get only what that has.
@@ -211,6 +211,11 @@ impl Stream {
     /// Takes over the inner service's last ID and the last reconnection time, as the store has them.
     pub(crate) fn take_progress(&self, progress: &Progress) {
         self.lock().log.take_progress(progress);
+    }
+
+    /// It is not known which ID of the inner service was in force where it begins.
+    pub(crate) fn forget_inner_id(&self) {
+        self.lock().log.forget_inner_id();
     }
 
     /// Notes where the generations begin.

@@ -22,4 +22,12 @@ impl Random {
     pub fn within(&mut self, range: Range<u64>) -> u64 {
         range.start + self.number() % (range.end - range.start)
     }
+    /// True once in `of` times.
+    pub fn one_in(&mut self, of: u64) -> bool {
+        self.within(0..of) == 0
+    }
+
+    pub fn pick<T: Copy>(&mut self, of: &[T]) -> T {
+        of[self.within(0..of.len() as u64) as usize]
+    }
 }
