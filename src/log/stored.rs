@@ -196,7 +196,9 @@ impl Log {
                     }
                     last = Some(frame);
                 }
-                last.into_iter().for_each(|frame| self.follow_inner_id(frame));
+                if let Some(frame) = last {
+                    self.follow_inner_id(frame);
+                }
             }
         }
         if !published.is_empty() {

@@ -62,6 +62,7 @@ pub struct Faults {
 }
 
 /// What becomes of one call.
+#[allow(clippy::struct_excessive_bools, reason = "independent facts, not a state")]
 struct Fate {
     is_lost: bool,
     is_repeated: bool,
@@ -74,6 +75,7 @@ struct Fate {
 }
 
 /// What the store has taken, in the moment in which it has.
+#[derive(Clone, Copy)]
 pub enum Taken<'a> {
     Append(&'a Append),
     Claim(&'a Key, &'a Claim, &'a Record),

@@ -1,5 +1,8 @@
 //! Random numbers that are the same ones for the same seed.
 
+// Each test uses a part of it.
+#![allow(dead_code, unreachable_pub)]
+
 use std::ops::Range;
 
 /// `SplitMix64`.
