@@ -73,9 +73,14 @@ impl Follower<'_> {
                 },
             };
             if page.extent.generation > 1 {
+                let before = self.stream.last_generation();
                 match self.while_read(self.note_generations()).await {
                     None => return Outcome::Left,
                     Some(false) => continue,
+                    Some(true) if self.stream.is_past_generation_after(before) => {
+                        // Whoever is ahead of what the store had must not go on in the midst of what came instead.
+                        return Outcome::Ended(Ending::Aborted(None));
+                    }
                     Some(true) => {}
                 }
             }

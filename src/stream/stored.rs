@@ -213,6 +213,12 @@ impl Stream {
         self.lock().log.take_progress(progress);
     }
 
+    /// Whether a generation after `generation` begins before where it stands.
+    pub(crate) fn is_past_generation_after(&self, generation: u32) -> bool {
+        let state = self.lock();
+        state.log.first_after(generation).is_some_and(|first| first <= state.log.last())
+    }
+
     /// It is not known which ID of the inner service was in force where it begins.
     pub(crate) fn forget_inner_id(&self) {
         self.lock().log.forget_inner_id();

@@ -21,7 +21,7 @@ mod world;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-const CASES: u64 = 2_000;
+const CASES: u64 = 1_500;
 
 fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|value| value.parse().expect("a number"))
@@ -65,35 +65,4 @@ fn each_client_of_any_instance_sees_every_event_exactly_once_or_is_told_what_is_
             "{violation}\nto see it: SSE_RESUME_SEED={seed} cargo test --test simulation -- --nocapture"
         );
     }
-}
-
-#[test]
-fn the_same_seed_is_the_same_simulation() {
-    for seed in [3, 301, 302, 303, 304, 305, 306, 307, 308, 309] {
-        let (one, two) = (run::run(seed, true).trace, run::run(seed, true).trace);
-        let (one, two) = (numbered(&one), numbered(&two));
-        for (line, (one, two)) in one.lines().zip(two.lines()).enumerate() {
-            assert_eq!(one, two, "seed {seed}, line {line}");
-        }
-    }
-}
-
-/// The trace with numbers in place of names that are random.
-fn numbered(trace: &str) -> String {
-    let mut names = Vec::new();
-    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    let mut out = String::new();
-    for word in trace.split_inclusive(|c| !is_part(c)) {
-        let name = word.trim_end_matches(|c| !is_part(c));
-        if name.len() < 20 {
-            out.push_str(word);
-            continue;
-        }
-        let known = names.iter().position(|known| *known == name).unwrap_or_else(|| {
-            names.push(name);
-            names.len() - 1
-        });
-        out.extend(["name", &known.to_string(), &word[name.len()..]]);
-    }
-    out
 }
