@@ -13,7 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
 
-use crate::config::{Closing, Connections, GapSignal};
+use crate::config::{Closing, Config, Connections, GapSignal};
 use crate::driver;
 use crate::error::{BoxError, ResumeError, ResumeErrorKind};
 use crate::exchange::Primer;
@@ -57,6 +57,8 @@ pin_project! {
     #[project = KindProj]
     enum Kind<B> {
         Pass { #[pin] body: B },
+        /// The same, after what its client has to be told.
+        Told { due: Option<Bytes>, #[pin] body: B },
         Stream { reader: Reader },
         Full { data: Bytes },
     }
@@ -65,6 +67,15 @@ pin_project! {
 impl<B> ResumeBody<B> {
     pub(crate) fn pass(body: B) -> Self {
         Self { kind: Kind::Pass { body } }
+    }
+
+    /// The inner body as it is, after a gap signal. That has no ID, since there is no position that it resumes from.
+    pub(crate) fn told(gap: &Gap, config: &Config, body: B) -> Self {
+        let lines = match &config.gap_signal {
+            GapSignal::Event(name) => encode::event_lines(name, &gap.to_json()),
+            GapSignal::Closure(encode) => encode(gap),
+        };
+        Self { kind: Kind::Told { due: Some(encode::block(&lines)), body } }
     }
 
     pub(crate) fn stream(reader: Reader) -> Self {
@@ -93,6 +104,10 @@ where
         match self.project().kind.project() {
             KindProj::Stream { reader } => reader.poll_frame(cx),
             KindProj::Pass { body } => pass::poll_frame(body, cx),
+            KindProj::Told { due, body } => match due.take() {
+                Some(due) => Poll::Ready(Some(Ok(Frame::data(due)))),
+                None => pass::poll_frame(body, cx),
+            },
             KindProj::Full { data } => {
                 let data = std::mem::take(data);
                 Poll::Ready((!data.is_empty()).then(|| Ok(Frame::data(data))))
@@ -103,6 +118,7 @@ where
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Pass { body } => body.is_end_stream(),
+            Kind::Told { due, body } => due.is_none() && body.is_end_stream(),
             Kind::Stream { reader } => reader.is_over,
             Kind::Full { data } => data.is_empty(),
         }
@@ -111,6 +127,7 @@ where
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::Pass { body } => body.size_hint(),
+            Kind::Told { .. } => SizeHint::default(),
             Kind::Stream { .. } => SizeHint::default(),
             Kind::Full { data } => SizeHint::with_exact(data.len() as u64),
         }
@@ -127,7 +144,7 @@ impl<B> Default for ResumeBody<B> {
 impl<B> fmt::Debug for ResumeBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match &self.kind {
-            Kind::Pass { .. } => "Pass",
+            Kind::Pass { .. } | Kind::Told { .. } => "Pass",
             Kind::Stream { .. } => "Stream",
             Kind::Full { .. } => "Full",
         };

@@ -131,8 +131,12 @@ impl Chooser {
                 }
                 match elsewhere.inherit(&found, id).await {
                     Ok(Some(stream)) => {
-                        let resumed = self.resumed(parts, &stream, found.position, found.plan);
-                        return Course::TakeOver(resumed);
+                        // Its producer may have written since it was looked up.
+                        let last = stream.next() - 1;
+                        let offset = id.position.offset.min(last);
+                        let position = Position { offset, ..found.position };
+                        let plan = Plan::TakeOver { at_end: offset == last, gap };
+                        return Course::TakeOver(self.resumed(parts, &stream, position, plan));
                     }
                     // Whoever was first may be on this instance.
                     Ok(None) => match elsewhere.produced(id) {

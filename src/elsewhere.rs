@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::binding::Binding;
 use crate::config::Config;
 use crate::handle::StreamId;
-use crate::persistence::{Storage, StoredStream, follow, key_of};
+use crate::persistence::{Storage, StoredStream, follow, is_about_the_stream, key_of};
 use crate::registry::Registry;
 use crate::resume::event_id::EventId;
 use crate::resume::plan::{Plan, StreamState, View, plan};
@@ -140,7 +140,11 @@ impl Elsewhere<'_> {
             let (config, registry) = (Arc::clone(self.config), Arc::clone(self.registry));
             let restored = found.stored.restored(next);
             let origin = self.origin(&found.stored);
-            Arc::new(Stream::mirror(id.token, origin, config, registry, &restored))
+            let mirror = Stream::mirror(id.token, origin, config, registry, &restored);
+            if next != found.stored.record.extent.next {
+                mirror.forget_inner_id();
+            }
+            Arc::new(mirror)
         })
     }
 
@@ -164,7 +168,7 @@ impl Elsewhere<'_> {
         found: &Found,
         id: &EventId,
     ) -> Result<Option<Arc<Stream>>, Error> {
-        let _claiming = self.storage.claiming(&id.token).await?;
+        let claiming = self.storage.claiming(&id.token).await?;
         if self.produced(id).is_some() {
             return Ok(None);
         }
@@ -173,27 +177,31 @@ impl Elsewhere<'_> {
         let (origin, restored) = (self.origin(&found.stored), found.stored.restored(extent.first));
         let stream = Stream::inherited(id.token, origin, config, registry, &restored);
         self.storage.load(&stream, extent.next).await?;
-        let key = key_of(&id.token, self.registry);
-        let claimed = match self.storage.claim(&key, extent.generation).await {
-            Ok(claimed) => claimed,
-            Err(error) if is_about_the_stream(error.kind()) => return Ok(None),
-            Err(error) => return Err(error),
+        let (storage, key) = (Arc::clone(self.storage), key_of(&id.token, self.registry));
+        let after = extent.generation;
+        let claim = async move {
+            let _claiming = claiming;
+            let claimed = storage.claim_surely(&key, after).await?;
+            // Its producer may have written until now, if it was only taken for dead.
+            let loaded = storage.load(&stream, claimed.record.extent.next).await;
+            stream.take_progress(&claimed.progress);
+            stream.inherit(storage.commits_first(), claimed.record.extent.generation);
+            storage.produces(&stream);
+            let held = Held(Some(Arc::clone(&stream)));
+            loaded?;
+            let no_room = |_| ErrorKind::LimitReached.into();
+            stream.registry.insert(&stream).map_err(no_room).map(|()| held)
         };
-        // Its producer may have written until now, if it was only taken for dead.
-        self.storage.load(&stream, claimed.record.extent.next).await?;
-        stream.take_progress(&claimed.progress);
-        stream.inherit(self.storage.commits_first(), claimed.record.extent.generation);
-        self.storage.produces(&stream);
-        if self.registry.insert(&stream).is_err() {
-            stream.release_claim();
-            return Err(ErrorKind::LimitReached.into());
+        match self.storage.in_task(claim).await {
+            Ok(held) => Ok(held.take()),
+            Err(error) if is_about_the_stream(error.kind()) => Ok(None),
+            Err(error) => Err(error),
         }
-        Ok(Some(stream))
     }
 
     /// A stream that this instance produces, or knows as one that it did.
     pub(crate) fn produced(&self, id: &EventId) -> Option<Arc<Stream>> {
-        self.registry.get(&id.token).filter(|stream| !stream.is_mirror)
+        self.registry.produced(&id.token)
     }
 
     /// By the store this instance produces the stream, and here nobody does: so it is given up, once it is certain.
@@ -210,14 +218,26 @@ impl Elsewhere<'_> {
         if self.storage.end_stored(stream).await.is_err() {
             return Claimed::Outage;
         }
-        let Some(generation) = stream.generation_in_store() else { return Claimed::Taken };
+        let Ok(claiming) = self.storage.claiming(&stream.token).await else {
+            return Claimed::Outage;
+        };
+        let Some(after) = stream.generation_in_store() else { return Claimed::Taken };
         if !stream.claim() {
             return Claimed::Taken;
         }
-        let key = key_of(&stream.token, self.registry);
-        match self.storage.claim(&key, generation).await {
-            Ok(claimed) => {
-                stream.claimed_in_store(claimed.record.extent.generation);
+        let held = Held(Some(Arc::clone(stream)));
+        let (storage, key) = (Arc::clone(self.storage), key_of(&stream.token, self.registry));
+        let claimant = Arc::clone(stream);
+        let claim = async move {
+            let _claiming = claiming;
+            let claimed = storage.claim_surely(&key, after).await?;
+            // If nobody waits for it any more, the store is told that this generation is over, too.
+            claimant.claimed_in_store(claimed.record.extent.generation);
+            Ok(())
+        };
+        match self.storage.in_task(claim).await {
+            Ok(()) => {
+                held.take();
                 Claimed::Yes
             }
             Err(error) if is_about_the_stream(error.kind()) => {
@@ -225,15 +245,22 @@ impl Elsewhere<'_> {
                 stream.superseded();
                 Claimed::Taken
             }
-            Err(_) => {
-                stream.release_claim();
-                Claimed::Outage
-            }
+            Err(_) => Claimed::Outage,
         }
     }
 }
 
-/// Whether an error says something of the stream, and not of the store.
-fn is_about_the_stream(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::Refused | ErrorKind::NotFound | ErrorKind::Purged)
+/// A claim that is given back, unless it is taken: whoever wants it may have left.
+struct Held(Option<Arc<Stream>>);
+
+impl Held {
+    fn take(mut self) -> Option<Arc<Stream>> {
+        self.0.take()
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.iter().for_each(Stream::release_claim);
+    }
 }

@@ -124,6 +124,8 @@ pub use config::{
 pub use error::{ResumeError, ResumeErrorKind};
 pub use future::ResponseFuture;
 pub use handle::{StreamHandle, StreamId};
+#[doc(hidden)]
+pub use jitter::repeat_jitter;
 pub use layer::SseResumeLayer;
 pub use log::EventCounts;
 #[cfg(feature = "mcp")]

@@ -17,7 +17,9 @@ use crate::store::{AnyStore, Error, ErrorKind, Keep, Key, NewStream, Store};
 
 pub(crate) use codec::Encoding;
 pub(crate) use follow::follow;
-pub(crate) use storage::{Storage, StoredStream, key_of, key_of_fingerprint, key_of_stream};
+pub(crate) use storage::{
+    Storage, StoredStream, is_about_the_stream, key_of, key_of_fingerprint, key_of_stream,
+};
 
 /// What a client was sent, and the store does not have yet, when an instance dies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

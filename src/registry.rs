@@ -114,6 +114,13 @@ impl Registry {
         lock(&self.streams).by_token.get(token).cloned()
     }
 
+    /// The stream that this instance produces, or did: a copy of it may have come in between.
+    pub(crate) fn produced(&self, token: &Token) -> Option<Arc<Stream>> {
+        let streams = lock(&self.streams);
+        let of_token = streams.by_token.get(token).into_iter().chain(&streams.further);
+        of_token.filter(|stream| stream.token == *token && !stream.is_mirror).last().cloned()
+    }
+
     /// Adds a stream, if there is room, or can be made.
     pub(crate) fn insert(self: &Arc<Self>, stream: &Arc<Stream>) -> Result<(), NoRoom> {
         while self.try_insert(stream).is_err() {

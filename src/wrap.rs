@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use http::header::CONTENT_LENGTH;
 use http::request::Parts;
 use http::{HeaderMap, Response};
 use http_body::Body;
@@ -150,14 +151,21 @@ impl Wrap {
     }
 
     /// What a client gets whose stream is to be in the store first, while that is away.
-    fn without_store<B>(&self, mut response: Response<B>) -> Response<ResumeBody<B>> {
+    fn without_store<B>(&self, response: Response<B>) -> Response<ResumeBody<B>> {
         self.config.observer.tell(Observation::Refused);
         let on_outage = self.registry.storage.as_ref().map(|storage| storage.options.on_outage);
         if on_outage == Some(OnOutage::Refuse) {
             return answer::unavailable();
         }
+        self.pass_off(response)
+    }
+
+    /// An event stream that cannot be resumed. Its client is told what it was to be told all the same.
+    fn pass_off<B>(&self, mut response: Response<B>) -> Response<ResumeBody<B>> {
         response.headers_mut().insert(answer::SSE_RESUME, Answer::Off.value());
-        response.map(ResumeBody::pass)
+        let Some(gap) = &self.gap else { return response.map(ResumeBody::pass) };
+        response.headers_mut().remove(CONTENT_LENGTH);
+        response.map(|body| ResumeBody::told(gap, &self.config, body))
     }
 
     /// The new stream of a response, if that is to be one.
@@ -168,7 +176,7 @@ impl Wrap {
 
     fn open<B, T>(
         self,
-        mut response: Response<B>,
+        response: Response<B>,
         stream: Option<Arc<Stream>>,
         begin: impl FnOnce(&Arc<Stream>, InnerBody) -> T,
     ) -> (Response<ResumeBody<B>>, Option<T>)
@@ -186,8 +194,7 @@ impl Wrap {
             .filter(|(_, stream)| self.registry.insert(stream).is_ok());
         let Some((reader, stream)) = room else {
             self.config.observer.tell(Observation::Refused);
-            response.headers_mut().insert(answer::SSE_RESUME, Answer::Off.value());
-            return (response.map(ResumeBody::pass), None);
+            return (self.pass_off(response), None);
         };
         let (mut parts, body) = response.into_parts();
         answer::wrap_headers(&mut parts.headers);

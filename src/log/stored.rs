@@ -4,6 +4,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 
 use super::history::{History, frames_of};
+use super::inner_ids::InnerIds;
 use super::{Cursor, Found, Log};
 use crate::config::Rules;
 use crate::resume::GapReason;
@@ -165,6 +166,7 @@ impl Log {
         }
         if piece.first() > next {
             self.history.push_holes(piece.first(), GapReason::Evicted, now());
+            self.forget_inner_id();
             self.send_to_history();
         }
         let next = self.history.next();
@@ -176,20 +178,26 @@ impl Log {
         match piece {
             StoredPiece::Hole { first, count, reason } => {
                 self.history.push_holes(first + count, reason, now());
+                self.forget_inner_id();
                 self.send_to_history();
             }
             StoredPiece::Events { first, frames, inner_ids, .. } => {
-                if let Some(inner) = &mut self.inner {
+                if !inner_ids.is_empty() {
+                    let inner = self.inner.get_or_insert_default();
                     let new = inner_ids.iter().filter(|(offset, _)| *offset >= next);
                     new.for_each(|(offset, id)| inner.restore_long(*offset, id));
-                    self.history.keep_dropped();
                 }
                 let is_followed = self.tail.is_followed();
+                let mut last = None;
                 for frame in frames_of(&frames).skip((next - first) as usize) {
                     self.history.push([frame], now);
                     if is_followed {
                         published.extend_from_slice(frame);
                     }
+                    last = Some(frame);
+                }
+                if let Some(frame) = last {
+                    self.follow_inner_id(frame);
                 }
             }
         }
@@ -199,6 +207,24 @@ impl Log {
         }
         self.history.trim(&rules.retention, protected);
         self.digest(rules, keys);
+    }
+
+    /// The inner service's last ID is that of this frame, the last event's.
+    fn follow_inner_id(&mut self, frame: &[u8]) {
+        let (offset, line) = (self.last(), self.next_line.line());
+        let id = match &self.inner {
+            Some(inner) => inner.id_of(offset, frame, &line),
+            None => InnerIds::default().id_of(offset, frame, &line),
+        };
+        if !id.is_empty() || self.inner.is_some() {
+            self.inner.get_or_insert_default().take_current(&id);
+            self.history.keep_dropped();
+        }
+    }
+
+    /// It is not known which ID of the inner service was in force at the last event.
+    pub(crate) fn forget_inner_id(&mut self) {
+        self.inner.iter_mut().for_each(|inner| inner.take_current(b""));
     }
 
     /// Has all who follow read the history, which tells them what is missing.

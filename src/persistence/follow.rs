@@ -73,9 +73,14 @@ impl Follower<'_> {
                 },
             };
             if page.extent.generation > 1 {
+                let before = self.stream.last_generation();
                 match self.while_read(self.note_generations()).await {
                     None => return Outcome::Left,
                     Some(false) => continue,
+                    Some(true) if self.stream.is_past_generation_after(before) => {
+                        // Whoever is ahead of what the store had must not go on in the midst of what came instead.
+                        return Outcome::Ended(Ending::Aborted(None));
+                    }
                     Some(true) => {}
                 }
             }
@@ -93,7 +98,11 @@ impl Follower<'_> {
             }
             // Whoever is ahead of what the store has waits for it to come there.
             match extent.state {
-                State::Finished => return Outcome::Ended(Ending::Finished(None)),
+                State::Finished => match self.while_read(self.note_progress()).await {
+                    None => return Outcome::Left,
+                    Some(false) => continue,
+                    Some(true) => return Outcome::Ended(Ending::Finished(None)),
+                },
                 State::Aborted => return Outcome::Ended(Ending::Aborted(None)),
                 State::Live if extent.lapsed && self.storage.may_claim_lapsed() => {
                     return Outcome::Ended(Ending::Aborted(None));
@@ -109,10 +118,22 @@ impl Follower<'_> {
     /// Learns where generations begin, before the events are shown that come after that. `false`: the store did not say.
     async fn note_generations(&self) -> bool {
         let record = self.storage.call(self.storage.store.record(&self.key)).await;
-        if let Ok(record) = &record {
-            self.stream.note_generations(&generations(record));
+        match &record {
+            Ok(record) => self.stream.note_generations(&generations(record)),
+            Err(_) => sleep(jitter(PAUSE, 1.0)).await,
         }
         record.is_ok()
+    }
+
+    /// Learns the inner service's last ID, which whoever comes back after the end goes on from. `false`: the store did not
+    /// say.
+    async fn note_progress(&self) -> bool {
+        let stored = self.storage.look_up(&self.key).await;
+        match &stored {
+            Ok(stored) => self.stream.take_progress(&stored.progress),
+            Err(_) => sleep(jitter(PAUSE, 1.0)).await,
+        }
+        stored.is_ok()
     }
 
     /// Waits until there is something new, or it is time to look whether the producer is still there.

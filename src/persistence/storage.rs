@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
-use tokio::time::{Duration, Instant, timeout};
+use tokio::time::{Duration, Instant, sleep, timeout};
 
 use super::codec::{self, StoredOrigin};
 use super::lease::{self, Contact};
@@ -17,6 +17,7 @@ use super::writer;
 use super::{Durability, Options, Persistence, secret_of};
 use crate::config::Config;
 use crate::handle::StreamId;
+use crate::jitter::jitter;
 use crate::log::{LaterGeneration, Progress, Restored};
 use crate::observer::Observation;
 use crate::registry::Registry;
@@ -29,6 +30,8 @@ use crate::stream::Stream;
 
 /// How long a request waits for the store.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// The pause after an error, before a claim is tried again.
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// See the [module](self).
 pub(crate) struct Storage {
@@ -82,12 +85,12 @@ struct Claims {
 }
 
 /// The right to claim a stream: no other request of this instance has it meanwhile.
-pub(crate) struct Claiming<'a> {
-    storage: &'a Storage,
+pub(crate) struct Claiming {
+    storage: Arc<Storage>,
     token: Token,
 }
 
-impl Drop for Claiming<'_> {
+impl Drop for Claiming {
     fn drop(&mut self) {
         self.storage.claims().running.remove(&self.token);
         self.storage.progress.notify_waiters();
@@ -142,6 +145,14 @@ pub(crate) fn key_of_fingerprint(fingerprint: u128) -> Key {
 fn key(text: String) -> Key {
     // 32 digits are one.
     Key::new(text).unwrap_or_else(|_| Key::of_static("unnamed"))
+}
+
+/// Whether an error says something of the stream, and not of the store.
+pub(crate) fn is_about_the_stream(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::Refused | ErrorKind::NotFound | ErrorKind::Purged | ErrorKind::InvalidData
+    )
 }
 
 impl Storage {
@@ -202,14 +213,14 @@ impl Storage {
     }
 
     /// Waits for the right to claim a stream: until no other request has it, and all is written that was said of it here.
-    pub(crate) async fn claiming(&self, token: &Token) -> Result<Claiming<'_>, Error> {
+    pub(crate) async fn claiming(self: &Arc<Self>, token: &Token) -> Result<Claiming, Error> {
         let is_unwritten = || {
             let stream = self.claims().producing.get(token).and_then(Weak::upgrade);
             stream.is_some_and(|stream| stream.is_to_be_written())
         };
         let is_free = || !is_unwritten() && self.claims().running.insert(*token);
         self.until(is_free).await?;
-        Ok(Claiming { storage: self, token: *token })
+        Ok(Claiming { storage: Arc::clone(self), token: *token })
     }
 
     /// Whether this instance is the producer of a live stream, by the store.
@@ -423,7 +434,8 @@ impl Storage {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 let record = self.ask(self.store.record(key)).await?;
                 let extent = &record.extent;
-                if extent.generation <= after || extent.producer != self.instance {
+                let is_ours = extent.producer == self.instance && extent.state == State::Live;
+                if extent.generation <= after || !is_ours {
                     return Err(error);
                 }
                 record
@@ -431,6 +443,29 @@ impl Storage {
             Err(error) => return Err(error),
         };
         StoredStream::new(record)
+    }
+
+    /// The same, until it is known what came of it: what the store has given unnoticed would be nobody's, for as long as
+    /// this instance lives.
+    pub(crate) async fn claim_surely(&self, key: &Key, after: u32) -> Result<StoredStream, Error> {
+        loop {
+            match self.claim(key, after).await {
+                Err(error) if !is_about_the_stream(error.kind()) => {
+                    sleep(jitter(PAUSE, 1.0)).await;
+                }
+                known => return known,
+            }
+        }
+    }
+
+    /// Has a task do it, to its end in any case, and waits for that no longer than a request would.
+    pub(crate) async fn in_task<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, Error> {
+        let task = tokio::spawn(work);
+        let failed = |error| Error::new(ErrorKind::Failed, error);
+        self.ask(async { task.await.map_err(failed)? }).await
     }
 
     pub(super) fn is_producer(&self, record: &Record) -> bool {

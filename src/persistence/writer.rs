@@ -12,7 +12,7 @@ use crate::log::StoredPiece;
 use crate::observer::Observation;
 use crate::registry::Registry;
 use crate::resume::GapReason;
-use crate::store::{Append, Content, Error, ErrorKind, Piece, State, Store};
+use crate::store::{Append, Content, Error, ErrorKind, Piece, Purge, State, Store};
 use crate::stream::{ForStore, Stream};
 
 /// Streams in one batch.
@@ -150,8 +150,10 @@ impl Writer {
         if timeout(LEASE_PATIENCE, self.storage.leased()).await.is_err() {
             return false;
         }
-        let mut new = std::mem::take(&mut self.new);
-        let mut all = true;
+        self.new.retain(|stream| stream.is_to_be_created());
+        // What is dropped in the middle is still known here.
+        let mut new = self.new.clone();
+        let mut failed = Vec::new();
         while !new.is_empty() {
             let now = new.split_off(new.len().saturating_sub(MOST_CREATED));
             let mut creations = JoinSet::new();
@@ -166,23 +168,25 @@ impl Writer {
                 // It does not panic, but where the runtime ends.
                 let Ok((stream, created)) = done else { continue };
                 match created {
+                    // It was purged here meanwhile.
+                    Ok(()) if !stream.created() => {
+                        let key = key_of(&stream.token, &stream.registry);
+                        self.storage.put_back_purges(vec![Purge::Stream(key)]);
+                    }
                     Ok(()) => {
-                        stream.created();
                         let next = stream.stored_next();
                         self.acknowledge(&stream, next, false);
                     }
                     Err(error) => match error.kind() {
                         ErrorKind::Refused | ErrorKind::LimitReached => go_without(&stream),
                         ErrorKind::Purged => forget(&stream),
-                        _ => {
-                            all = false;
-                            self.new.push(stream);
-                        }
+                        _ => failed.push(stream),
                     },
                 }
             }
         }
-        all
+        self.new = failed;
+        self.new.is_empty()
     }
 
     /// Appends what is pending. Returns whether the store has taken it all.
@@ -190,19 +194,20 @@ impl Writer {
         if self.pending.is_empty() {
             return true;
         }
-        let (streams, batch): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.pending).into_iter().unzip();
+        let batch: Vec<_> = self.pending.iter().map(|(_, append)| append.clone()).collect();
         let storage = Arc::clone(&self.storage);
         let results = storage.call(storage.store.append(&batch)).await;
+        // What is dropped before this is still known.
+        let pending = std::mem::take(&mut self.pending);
         let is_reached = results.is_ok();
         if let Some(news) = storage.note(!is_reached) {
-            streams.iter().take(1).for_each(|stream| stream.observe(news));
+            pending.iter().take(1).for_each(|(stream, _)| stream.observe(news));
         }
         let written = results.unwrap_or_else(|_| {
             batch.iter().map(|_| Err(Error::from(ErrorKind::Unreachable))).collect()
         });
         let mut all = is_reached;
-        for ((stream, append), result) in streams.into_iter().zip(batch).zip(written) {
+        for ((stream, append), result) in pending.into_iter().zip(written) {
             match result {
                 Ok(()) => {
                     let events = append.next() - append.first;
@@ -276,6 +281,15 @@ impl Writer {
         waiting.for_each(|stream| {
             stream.break_off_unstored();
         });
+    }
+}
+
+impl Drop for Writer {
+    /// Its runtime has ended: the next event of each stream starts another writer.
+    fn drop(&mut self) {
+        let pending = self.pending.drain(..).map(|(stream, _)| stream);
+        let queued = self.storage.take_streams(usize::MAX);
+        pending.chain(self.new.drain(..)).chain(queued).for_each(|stream| stream.leave_queue());
     }
 }
 

@@ -54,11 +54,28 @@ pub(crate) fn event(out: &mut BytesMut, name: &EventName, data: &str, id: &str) 
 ///
 /// Lines that would end the block, and `id` lines, are left out: they would break what follows.
 pub(crate) fn event_of_lines(out: &mut BytesMut, lines: &str, id: &str) {
+    own_lines(out, lines);
+    priming(out, id);
+}
+
+fn own_lines(out: &mut BytesMut, lines: &str) {
     let is_legal = |line: &&str| !line.is_empty() && *line != "id" && !line.starts_with("id:");
     for line in lines.split(['\r', '\n']).filter(is_legal) {
         append(out, format_args!("{line}\n"));
     }
-    priming(out, id);
+}
+
+/// The lines of an event without an ID.
+pub(crate) fn event_lines(name: &EventName, data: &str) -> String {
+    format!("event: {}\ndata: {data}", name.as_str())
+}
+
+/// An event of such lines, without an ID.
+pub(crate) fn block(lines: &str) -> Bytes {
+    let mut out = BytesMut::new();
+    own_lines(&mut out, lines);
+    out.extend_from_slice(b"\n");
+    out.freeze()
 }
 
 /// The line that sets the client's reconnection time.

@@ -96,9 +96,9 @@ impl Stream {
         self.lock().is_to_be_created()
     }
 
-    /// The store has the stream.
-    pub(crate) fn created(&self) {
-        self.lock().created();
+    /// The store has the stream. Returns whether it is to have it still.
+    pub(crate) fn created(&self) -> bool {
+        self.lock().created()
     }
 
     /// What the store is to get now: of events about `most` bytes, in pieces of about `piece`.
@@ -141,8 +141,8 @@ impl Stream {
     }
 
     /// The store has this instance as the producer of a new generation.
-    pub(crate) fn claimed_in_store(&self, generation: u32) {
-        self.lock().claimed_in_store(generation);
+    pub(crate) fn claimed_in_store(self: &Arc<Self>, generation: u32) {
+        self.with(|state, _| state.claimed_in_store(generation));
     }
 
     /// The store does not have the stream any more: it goes on without. `false`: clients are to get only what that has.
@@ -158,6 +158,11 @@ impl Stream {
     /// The store is to get what comes after its next event, perhaps once more.
     pub(crate) fn take_again_from(&self, next: u64) {
         self.lock().take_again_from(next);
+    }
+
+    /// The writer does not know of it any more, and will be told again.
+    pub(crate) fn leave_queue(&self) {
+        self.lock().leave_queue();
     }
 
     /// The store is to get all that it has not acknowledged. Returns whether there is anything.
@@ -211,6 +216,17 @@ impl Stream {
     /// Takes over the inner service's last ID and the last reconnection time, as the store has them.
     pub(crate) fn take_progress(&self, progress: &Progress) {
         self.lock().log.take_progress(progress);
+    }
+
+    /// Whether a generation after `generation` begins before where it stands.
+    pub(crate) fn is_past_generation_after(&self, generation: u32) -> bool {
+        let state = self.lock();
+        state.log.first_after(generation).is_some_and(|first| first <= state.log.last())
+    }
+
+    /// It is not known which ID of the inner service was in force where it begins.
+    pub(crate) fn forget_inner_id(&self) {
+        self.lock().log.forget_inner_id();
     }
 
     /// Notes where the generations begin.

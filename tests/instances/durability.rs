@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use tower_sse_resume::{Durability, Linger, Retention};
 
+use tower_sse_resume::store::{Purge, Store};
+
+use super::faulty_store::Faults;
 use super::{Instances, a_lease, a_moment};
 
 #[tokio::test(start_paused = true)]
@@ -141,4 +144,36 @@ async fn many_events_are_few_appends() {
     assert_eq!(one.handle.stats().stored, 2000);
     let appends = one.way.appends() - before;
     assert!(appends <= 200, "{appends} appends of 2,000 events");
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_commit_first_a_purge_ends_the_responses_that_wait_for_the_store() {
+    let instances = Instances::new(Durability::CommitFirst);
+    let mut one = instances.start();
+    let mut first = one.get("").await;
+    one.way.cut();
+    one.body().send("data: 1\n\n");
+    one.body().end();
+    a_moment().await;
+    one.handle.purge_all();
+    first.read_to_end().await;
+    assert!(first.is_broken());
+    assert!(first.data().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_purged_before_the_store_has_it_is_not_left_there() {
+    let instances = Instances::new(Durability::WriteBehind);
+    let mut one = instances.start();
+    let first = one.get("").await;
+    a_moment().await;
+    one.way.set_faults(Faults { delay: 100, ..Faults::default() });
+    let second = one.get("").await;
+    // The second one is on its way to the store.
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    one.handle.purge_all();
+    drop((first, second));
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let is_secret = 1;
+    assert!(instances.store.purge(&Purge::All).await.unwrap() <= is_secret);
 }

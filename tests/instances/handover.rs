@@ -200,3 +200,33 @@ async fn a_drained_instance_hands_over_at_once() {
     assert_eq!(second.header("sse-resume"), Some("takeover"));
     assert_eq!(two.inner.call(0).last_event_id().as_deref(), Some("1"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_leaves_during_a_takeover_leaves_no_stream_that_nobody_produces() {
+    for is_its_own in [true, false] {
+        let mut instances = Instances::new(Durability::WriteBehind);
+        instances.layer = |layer| layer.linger(Linger::none());
+        let (mut one, mut two) = (instances.start(), instances.start());
+        let mut first = one.get("").await;
+        one.body().send("id: 1\ndata: 1\n\n");
+        first.read_events(1).await;
+        let id = first.last_event_id();
+        drop(two.get(&id).await);
+        a_moment().await;
+        drop(first);
+        a_moment().await;
+        let (mut leaving, mut staying) = if is_its_own { (one, two) } else { (two, one) };
+        let calls = staying.inner.calls();
+        // The claim arrives, and nobody waits for its answer any more.
+        leaving.way.freeze_after_next_claim();
+        let left = tokio::time::timeout(Duration::from_secs(1), leaving.get(&id)).await;
+        assert!(left.is_err());
+        leaving.way.mend();
+        a_moment().await;
+        let mut second = staying.get(&id).await;
+        assert_eq!(second.header("sse-resume"), Some("takeover"));
+        staying.inner.body(calls).send("id: 2\ndata: 2\n\n");
+        second.read_events(1).await;
+        assert_eq!(second.data(), ["2"]);
+    }
+}

@@ -128,3 +128,20 @@ async fn a_store_that_fails_for_ever_costs_no_more_than_one_batch() {
     assert_eq!(first.received.windows(2).filter(|pair| pair == b"\n\n").count(), 200);
     assert!(one.handle.stats().bytes < 1_300_000, "{}", one.handle.stats().bytes);
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_is_owed_a_gap_is_told_it_without_history_too() {
+    let instances = Instances::new(Durability::CommitFirst);
+    let (mut one, mut two) = (instances.start(), instances.start());
+    let mut first = one.get("").await;
+    one.body().send("data: 1\n\n");
+    first.read_events(1).await;
+    two.way.cut();
+    let mut second = two.get(&first.last_event_id()).await;
+    assert_eq!(second.header("sse-resume"), Some("off"));
+    two.body().send("data: another\n\n");
+    second.read_events(2).await;
+    assert!(second.gaps()[0].contains("not-stored"));
+    assert_eq!(second.data()[1], "another");
+    assert_eq!(second.last_event_id(), "", "it keeps the one it has");
+}

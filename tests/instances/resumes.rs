@@ -166,3 +166,45 @@ async fn several_clients_share_one_reading_of_the_store() {
     drop(others);
     assert_eq!(two.handle.stats().streams, 0, "nothing is held for nobody");
 }
+
+#[tokio::test(start_paused = true)]
+async fn after_the_end_another_instance_calls_the_inner_service_with_its_last_id() {
+    let instances = Instances::new(Durability::WriteBehind);
+    let (mut one, mut two) = (instances.start(), instances.start());
+    let mut first = one.get("").await;
+    let from = first.header("sse-resume-from").unwrap().to_owned();
+    a_moment().await;
+    // Two looks the stream up before the inner service has given any ID.
+    let mut second = two.get(&from).await;
+    one.body().send("id: a\ndata: 1\n\nid: b\ndata: 2\n\n");
+    one.body().end();
+    first.read_to_end().await;
+    second.read_to_end().await;
+    let last = second.last_event_id();
+    let again = two.get(&last).await;
+    assert_eq!(again.header("sse-resume-from"), Some(&*last));
+    drop(again);
+    drop(two.get(&last).await);
+    assert_eq!(two.inner.calls(), 1);
+    assert_eq!(two.inner.call(0).last_event_id().as_deref(), Some("b"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_client_did_not_need_of_a_finished_stream_is_in_the_store_still() {
+    let instances = Instances::new(Durability::WriteBehind);
+    let (mut one, mut two) = (instances.start(), instances.start());
+    let mut first = one.get("").await;
+    let from = first.header("sse-resume-from").unwrap().to_owned();
+    one.body().send("data: 1\n\ndata: 2\n\n");
+    first.read_events(2).await;
+    a_moment().await;
+    let mut second = two.get(&first.last_event_id()).await;
+    one.body().send("data: 3\n\n");
+    one.body().end();
+    first.read_to_end().await;
+    second.read_to_end().await;
+    assert_eq!(second.data(), ["3"]);
+    let mut third = two.get(&from).await;
+    third.read_to_end().await;
+    assert_eq!(third.data(), ["1", "2", "3"]);
+}

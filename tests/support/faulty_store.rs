@@ -3,10 +3,11 @@
 // Each test uses a part of it.
 #![allow(dead_code, unreachable_pub)]
 
-use std::future::Future;
+use std::future::{Future, pending};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tower_sse_resume::store::{
     Append, Claim, Error, ErrorKind, Extent, Key, MemoryStore, NewStream, Page, Purge, Record,
     Store, Swept,
@@ -17,16 +18,30 @@ use super::random::Random;
 /// One instance's way to a store. Clones share it.
 #[derive(Clone)]
 pub struct FaultyStore {
-    store: MemoryStore,
+    door: Door,
     way: Arc<Mutex<Way>>,
+    condition: Arc<watch::Sender<Condition>>,
 }
 
 struct Way {
-    is_cut: bool,
     faults: Faults,
     random: Random,
     calls: u64,
     appends: u64,
+    dies_in: Option<u64>,
+    freezes_at_claim: bool,
+}
+
+/// What gets through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Condition {
+    All,
+    /// Each call fails.
+    Cut,
+    /// What is on its way goes on later.
+    Frozen,
+    /// Nothing ever again; nobody is told.
+    Dead,
 }
 
 /// How often something goes wrong, in 1,000 calls.
@@ -38,17 +53,70 @@ pub struct Faults {
     pub lost_answers: u64,
     /// The call arrives twice.
     pub repeated: u64,
+    /// The call fails, and arrives later.
+    pub late: u64,
+    /// How much later at most, in milliseconds.
+    pub latest: u64,
     /// The longest that a call and its answer take, each, in milliseconds.
     pub delay: u64,
 }
 
 /// What becomes of one call.
+#[allow(clippy::struct_excessive_bools, reason = "independent facts, not a state")]
 struct Fate {
     is_lost: bool,
     is_repeated: bool,
     loses_answer: bool,
+    late: Option<Duration>,
     there: Duration,
     back: Duration,
+    dies_before: bool,
+    dies_after: bool,
+}
+
+/// What the store has taken, in the moment in which it has.
+#[derive(Clone, Copy)]
+pub enum Taken<'a> {
+    Append(&'a Append),
+    Claim(&'a Key, &'a Claim, &'a Record),
+    Purge(&'a Purge),
+}
+
+/// Is told what the store takes from one instance.
+pub type Witness = Arc<dyn Fn(Taken<'_>) + Send + Sync>;
+
+/// The store, with a witness.
+#[derive(Clone)]
+struct Door {
+    store: MemoryStore,
+    witness: Option<Witness>,
+}
+
+impl Door {
+    fn tell(&self, taken: Taken<'_>) {
+        if let Some(witness) = &self.witness {
+            witness(taken);
+        }
+    }
+
+    async fn append(&self, batch: &[Append]) -> Result<Vec<Result<(), Error>>, Error> {
+        let results = self.store.append(batch).await?;
+        let taken = batch.iter().zip(&results).filter(|(_, result)| result.is_ok());
+        taken.for_each(|(append, _)| self.tell(Taken::Append(append)));
+        Ok(results)
+    }
+
+    async fn claim(&self, stream: &Key, claim: &Claim) -> Result<Record, Error> {
+        let record = self.store.claim(stream, claim).await?;
+        self.tell(Taken::Claim(stream, claim, &record));
+        Ok(record)
+    }
+
+    async fn purge(&self, what: &Purge) -> Result<u64, Error> {
+        let count = self.store.purge(what).await?;
+        self.tell(Taken::Purge(what));
+        Ok(count)
+    }
 }
 
 fn away() -> Error {
@@ -62,22 +130,83 @@ impl FaultyStore {
 
     pub fn with_faults(store: &MemoryStore, faults: Faults, seed: u64) -> Self {
         let random = Random::new(seed);
-        let way = Way { is_cut: false, faults, random, calls: 0, appends: 0 };
-        Self { store: store.clone(), way: Arc::new(Mutex::new(way)) }
+        let way =
+            Way { faults, random, calls: 0, appends: 0, dies_in: None, freezes_at_claim: false };
+        Self {
+            door: Door { store: store.clone(), witness: None },
+            way: Arc::new(Mutex::new(way)),
+            condition: Arc::new(watch::channel(Condition::All).0),
+        }
+    }
+
+    /// The same with a witness of what the store takes.
+    pub fn witnessed(mut self, witness: Witness) -> Self {
+        self.door.witness = Some(witness);
+        self
+    }
+
+    fn set(&self, condition: Condition) {
+        self.condition.send_if_modified(|now| {
+            let changes = *now != Condition::Dead && *now != condition;
+            if changes {
+                *now = condition;
+            }
+            changes
+        });
+    }
+
+    fn is(&self, condition: Condition) -> bool {
+        *self.condition.borrow() == condition
     }
 
     /// Nothing gets through any more.
     pub fn cut(&self) {
-        self.way.lock().unwrap().is_cut = true;
+        self.set(Condition::Cut);
+    }
+
+    /// What is on its way, and what comes, waits until it is mended.
+    pub fn freeze(&self) {
+        self.set(Condition::Frozen);
     }
 
     pub fn mend(&self) {
-        self.way.lock().unwrap().is_cut = false;
+        self.set(Condition::All);
+    }
+
+    /// Its instance is dead: it gets no answer any more.
+    pub fn die(&self) {
+        self.set(Condition::Dead);
+    }
+
+    /// The instance dies at the call after so many more: before it arrives, or after that.
+    pub fn die_in(&self, calls: u64) {
+        self.way.lock().unwrap().dies_in = Some(calls);
+    }
+
+    /// Waits until the instance is dead.
+    pub async fn died(&self) {
+        let mut condition = self.condition.subscribe();
+        let _ = condition.wait_for(|now| *now == Condition::Dead).await;
+    }
+
+    pub fn is_dead(&self) -> bool {
+        self.is(Condition::Dead)
+    }
+
+    pub fn set_faults(&self, faults: Faults) {
+        self.way.lock().unwrap().faults = faults;
+    }
+
+    /// What answers the next claim, and all after that, waits until it is mended.
+    pub fn freeze_after_next_claim(&self) {
+        self.way.lock().unwrap().freezes_at_claim = true;
     }
 
     /// Nothing goes wrong from now on, but for a cut.
     pub fn calm(&self) {
-        self.way.lock().unwrap().faults = Faults::default();
+        let mut way = self.way.lock().unwrap();
+        way.faults = Faults::default();
+        way.dies_in = None;
     }
 
     /// How many calls there were.
@@ -90,36 +219,63 @@ impl FaultyStore {
         self.way.lock().unwrap().appends
     }
 
-    fn is_cut(&self) -> bool {
-        self.way.lock().unwrap().is_cut
-    }
-
     fn fate(&self) -> Fate {
         let mut way = self.way.lock().unwrap();
         way.calls += 1;
-        let Faults { lost_calls, lost_answers, repeated, delay } = way.faults;
+        let dies = way.dies_in == Some(0);
+        way.dies_in = way.dies_in.and_then(|calls| calls.checked_sub(1));
+        let Faults { lost_calls, lost_answers, repeated, late, latest, delay } = way.faults;
         let mut happens = |often| often > 0 && way.random.within(0..1000) < often;
-        let (is_lost, loses_answer, is_repeated) =
-            (happens(lost_calls), happens(lost_answers), happens(repeated));
-        let mut takes = || match delay {
+        let (is_lost, loses_answer, is_repeated, is_late) =
+            (happens(lost_calls), happens(lost_answers), happens(repeated), happens(late));
+        let dies_before = dies && happens(500);
+        let mut takes = |most| match most {
             0 => Duration::ZERO,
             most => Duration::from_micros(way.random.within(0..most * 1000)),
         };
-        Fate { is_lost, is_repeated, loses_answer, there: takes(), back: takes() }
+        let late = is_late.then(|| takes(latest));
+        let (there, back) = (takes(delay), takes(delay));
+        let dies_after = dies && !dies_before;
+        Fate { is_lost, is_repeated, loses_answer, late, there, back, dies_before, dies_after }
     }
 
-    async fn call<T, F>(&self, call: impl Fn() -> F) -> Result<T, Error>
+    /// Waits while the way is frozen. Whether there is one then.
+    async fn passes(&self) -> bool {
+        let mut condition = self.condition.subscribe();
+        let _ = condition.wait_for(|now| *now != Condition::Frozen).await;
+        if self.is_dead() {
+            pending::<()>().await;
+        }
+        self.is(Condition::All)
+    }
+
+    async fn call<T, F>(&self, call: impl Fn() -> F + Send + 'static) -> Result<T, Error>
     where
-        F: Future<Output = Result<T, Error>>,
+        T: Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send + 'static,
     {
         let fate = self.fate();
         pass(fate.there).await;
-        if fate.is_lost || self.is_cut() {
+        if fate.dies_before {
+            self.die();
+        }
+        if !self.passes().await || fate.is_lost {
             // Whoever waits for an answer does not know at once that there is none.
             tokio::time::sleep(Duration::from_millis(20)).await;
             return Err(away());
         }
+        if let Some(late) = fate.late {
+            tokio::spawn(async move {
+                tokio::time::sleep(late).await;
+                let _ = call().await;
+            });
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            return Err(away());
+        }
         let mut result = call().await;
+        if fate.dies_after {
+            self.die();
+        }
         if fate.is_repeated {
             pass(fate.there).await;
             if result.is_err() {
@@ -129,7 +285,7 @@ impl FaultyStore {
             }
         }
         pass(fate.back).await;
-        if fate.loses_answer || self.is_cut() { Err(away()) } else { result }
+        if !self.passes().await || fate.loses_answer { Err(away()) } else { result }
     }
 }
 
@@ -139,41 +295,68 @@ async fn pass(time: Duration) {
     }
 }
 
+/// A call with all it needs, so that it can arrive when its caller is gone.
+macro_rules! call {
+    ($self:ident, |$door:ident $(, $arg:ident)*| $call:expr) => {{
+        let $door = $self.door.clone();
+        $(let $arg = $arg.to_owned();)*
+        $self
+            .call(move || {
+                let $door = $door.clone();
+                $(let $arg = $arg.clone();)*
+                async move { $call.await }
+            })
+            .await
+    }};
+}
+
 impl Store for FaultyStore {
     async fn create(&self, stream: &Key, new: &NewStream) -> Result<(), Error> {
-        self.call(|| self.store.create(stream, new)).await
+        call!(self, |door, stream, new| door.store.create(&stream, &new))
     }
 
     async fn append(&self, batch: &[Append]) -> Result<Vec<Result<(), Error>>, Error> {
         self.way.lock().unwrap().appends += 1;
-        self.call(|| self.store.append(batch)).await
+        call!(self, |door, batch| door.append(&batch))
     }
 
     async fn record(&self, stream: &Key) -> Result<Record, Error> {
-        self.call(|| self.store.record(stream)).await
+        call!(self, |door, stream| door.store.record(&stream))
     }
 
     async fn read(&self, stream: &Key, after: u64, bytes: usize) -> Result<Page, Error> {
-        self.call(|| self.store.read(stream, after, bytes)).await
+        call!(self, |door, stream| door.store.read(&stream, after, bytes))
     }
 
     async fn wait(&self, stream: &Key, seen: &Extent) -> Result<Extent, Error> {
-        self.call(|| self.store.wait(stream, seen)).await
+        call!(self, |door, stream, seen| door.store.wait(&stream, &seen))
     }
 
     async fn claim(&self, stream: &Key, claim: &Claim) -> Result<Record, Error> {
-        self.call(|| self.store.claim(stream, claim)).await
+        let freezes = std::mem::take(&mut self.way.lock().unwrap().freezes_at_claim);
+        let way = freezes.then(|| self.clone());
+        let (door, stream, claim) = (self.door.clone(), stream.clone(), claim.clone());
+        self.call(move || {
+            let (door, stream, claim) = (door.clone(), stream.clone(), claim.clone());
+            let way = way.clone();
+            async move {
+                let claimed = door.claim(&stream, &claim).await;
+                way.iter().for_each(Self::freeze);
+                claimed
+            }
+        })
+        .await
     }
 
     async fn renew(&self, instance: &Key, lease: Duration) -> Result<(), Error> {
-        self.call(|| self.store.renew(instance, lease)).await
+        call!(self, |door, instance| door.store.renew(&instance, lease))
     }
 
     async fn sweep(&self) -> Result<Swept, Error> {
-        self.call(|| self.store.sweep()).await
+        call!(self, |door| door.store.sweep())
     }
 
     async fn purge(&self, what: &Purge) -> Result<u64, Error> {
-        self.call(|| self.store.purge(what)).await
+        call!(self, |door, what| door.purge(&what))
     }
 }

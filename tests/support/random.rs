@@ -1,5 +1,8 @@
 //! Random numbers that are the same ones for the same seed.
 
+// Each test uses a part of it.
+#![allow(dead_code, unreachable_pub)]
+
 use std::ops::Range;
 
 /// `SplitMix64`.
@@ -21,5 +24,13 @@ impl Random {
 
     pub fn within(&mut self, range: Range<u64>) -> u64 {
         range.start + self.number() % (range.end - range.start)
+    }
+    /// True once in `of` times.
+    pub fn one_in(&mut self, of: u64) -> bool {
+        self.within(0..of) == 0
+    }
+
+    pub fn pick<T: Copy>(&mut self, of: &[T]) -> T {
+        of[self.within(0..of.len() as u64) as usize]
     }
 }

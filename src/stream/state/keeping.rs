@@ -3,6 +3,7 @@
 use tokio::time::Instant;
 
 use super::{Ending, EvictionClass, Phase, State, Summary};
+use crate::error::ResumeErrorKind;
 use crate::stream::Stream;
 use crate::stream::effects::Effects;
 
@@ -85,6 +86,10 @@ impl State {
     /// Ends the stream and forgets all of it.
     pub(in crate::stream) fn purge(&mut self, fx: &mut Effects) {
         self.end(Ending::Aborted(None), fx);
+        if self.commits_first() {
+            // What they wait for does not come.
+            self.break_off(ResumeErrorKind::Purged, fx);
+        }
         self.storing.take_if(|storing| !storing.is_in_store());
         fx.error = std::mem::replace(&mut self.phase, Phase::Purged).into_error();
         self.log.clear(Instant::now());

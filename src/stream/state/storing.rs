@@ -150,11 +150,10 @@ impl State {
         self.storing.as_ref().is_some_and(|storing| !storing.is_created)
     }
 
-    /// The store has the stream.
-    pub(in crate::stream) fn created(&mut self) {
-        if let Some(storing) = &mut self.storing {
-            storing.is_created = true;
-        }
+    /// The store has the stream. Returns whether it is to have it still.
+    pub(in crate::stream) fn created(&mut self) -> bool {
+        let storing = self.storing.as_mut().map(|storing| storing.is_created = true);
+        storing.is_some()
     }
 
     /// What the store is to get now: of events about `most` bytes, in pieces of about `piece`.
@@ -275,6 +274,14 @@ impl State {
         }
     }
 
+    /// The writer does not know of it any more, and will be told again.
+    pub(in crate::stream) fn leave_queue(&mut self) {
+        self.take_all_again();
+        if let Some(storing) = &mut self.storing {
+            storing.is_queued = false;
+        }
+    }
+
     /// The store is to get all that it has not acknowledged. Returns whether there is anything.
     pub(in crate::stream) fn take_all_again(&mut self) -> bool {
         self.take_again_from(self.stored_next());
@@ -303,7 +310,7 @@ impl State {
     }
 
     /// Ends all responses with an error, at once.
-    fn break_off(&mut self, kind: ResumeErrorKind, fx: &mut Effects) {
+    pub(super) fn break_off(&mut self, kind: ResumeErrorKind, fx: &mut Effects) {
         for reader in self.readers.iter_mut() {
             reader.within_frame = false;
             reader.close = Some(Box::new(Closing { how: Close::Broken(kind, None), after: 0 }));
