@@ -118,7 +118,7 @@ impl Registry {
     pub(crate) fn produced(&self, token: &Token) -> Option<Arc<Stream>> {
         let streams = lock(&self.streams);
         let of_token = streams.by_token.get(token).into_iter().chain(&streams.further);
-        of_token.filter(|stream| stream.token == *token && !stream.is_mirror).last().cloned()
+        of_token.filter(|stream| stream.token == *token && !stream.is_mirror).next_back().cloned()
     }
 
     /// Adds a stream, if there is room, or can be made.
