@@ -210,8 +210,7 @@ impl Writer {
         for ((stream, append), result) in pending.into_iter().zip(written) {
             match result {
                 Ok(()) => {
-                    let events = append.next() - append.first;
-                    storage.count(events, 0);
+                    storage.count(events_of(&append), 0);
                     self.acknowledge(&stream, append.next(), append.end.is_some());
                 }
                 Err(error) => match error.kind() {
@@ -263,7 +262,7 @@ impl Writer {
             None => extent.state == State::Live && extent.next >= append.next(),
         };
         if is_ours && is_written {
-            storage.count(append.next() - append.first, 0);
+            storage.count(events_of(&append), 0);
             self.acknowledge(&stream, append.next(), append.end.is_some());
         } else if is_ours && extent.state == State::Live {
             // It has lost what it had acknowledged, as some do when they fail over: it gets that again.
@@ -332,6 +331,15 @@ fn not_stored(piece: &StoredPiece) -> u64 {
         StoredPiece::Hole { count, reason: GapReason::NotStored, .. } => *count,
         _ => 0,
     }
+}
+
+/// How many events are written; those of holes are not.
+fn events_of(append: &Append) -> u64 {
+    let events = |piece: &Piece| match piece.content {
+        Content::Events(_) => piece.count,
+        Content::Hole(_) => 0,
+    };
+    append.pieces.iter().map(events).sum()
 }
 
 /// The same with holes in place of events: one of them is larger than the store can hold.

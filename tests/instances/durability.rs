@@ -118,6 +118,7 @@ async fn with_write_behind_what_the_log_has_to_give_up_in_an_outage_is_a_hole_in
     assert!(gaps[0].contains("not-stored"), "{gaps:?}");
     assert_eq!(second.data().last().unwrap(), "30");
     let lost = one.handle.stats().not_stored;
+    assert_eq!(one.handle.stats().stored, 30 - lost, "a hole is nothing that was stored");
     assert!(gaps[0].contains(&format!(r#""missed":{lost},"#)), "{gaps:?}, {lost}");
     assert_eq!(second.data().len() as u64 - 1 + lost, 30);
 }
