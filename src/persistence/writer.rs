@@ -55,9 +55,11 @@ pub(super) async fn write(storage: Arc<Storage>, registry: Weak<Registry>) {
             }
             storage.news.notified().await;
         }
-        if !writer.leaves_some {
+        let delay = storage.options.batch_delay;
+        // A timer would take a millisecond even where there is no delay.
+        if !writer.leaves_some && !delay.is_zero() {
             // What comes now is written with it.
-            let _ = timeout(storage.options.batch_delay, storage.hurry.notified()).await;
+            let _ = timeout(delay, storage.hurry.notified()).await;
         }
         writer.round().await;
     }
