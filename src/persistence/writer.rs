@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, sleep, timeout};
 
-use super::codec::{encode_piece, encode_progress};
+use super::codec::{Encoder, encode_progress};
 use super::storage::{Storage, key_of};
 use crate::jitter::jitter;
 use crate::log::StoredPiece;
@@ -34,6 +34,7 @@ type Pending = (Arc<Stream>, Append);
 /// What the writer has taken from the queue, and the store does not have yet.
 struct Writer {
     storage: Arc<Storage>,
+    encoder: Encoder,
     pending: Vec<Pending>,
     /// Streams that are to be created.
     new: Vec<Arc<Stream>>,
@@ -68,8 +69,9 @@ pub(super) async fn write(storage: Arc<Storage>, registry: Weak<Registry>) {
 impl Writer {
     fn new(storage: Arc<Storage>) -> Self {
         let (pending, new) = (Vec::new(), Vec::new());
+        let encoder = Encoder::new(storage.options.encoding);
         let (leaves_some, failing_since) = (false, None);
-        Self { storage, pending, new, leaves_some, failing_since, pause: FIRST_PAUSE }
+        Self { storage, encoder, pending, new, leaves_some, failing_since, pause: FIRST_PAUSE }
     }
 
     fn is_empty(&self) -> bool {
@@ -130,14 +132,13 @@ impl Writer {
             self.acknowledge(&stream, taken.first, false);
             return;
         }
-        let encoding = self.storage.options.encoding;
         let ForStore { generation, first, batch, progress, gap, end } = taken;
         let lost = batch.pieces.iter().map(not_stored).sum::<u64>();
         if lost > 0 {
             self.storage.count(0, lost);
             stream.observe(Observation::NotStored { events: lost });
         }
-        let pieces = batch.pieces.into_iter().map(|piece| encode_piece(piece, encoding)).collect();
+        let pieces = batch.pieces.into_iter().map(|piece| self.encoder.piece(piece)).collect();
         let progress = progress.as_ref().map(encode_progress);
         let key = key_of(&stream.token, &stream.registry);
         let append = Append { stream: key, generation, first, pieces, progress, gap, end };
