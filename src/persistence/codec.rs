@@ -3,6 +3,8 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
+#[cfg(feature = "zstd")]
+use zstd::bulk::Compressor;
 
 use crate::binding::Binding;
 use crate::log::{Progress, StoredPiece};
@@ -51,6 +53,12 @@ pub(crate) struct Encoding {
     /// The level of zstd.
     #[cfg(feature = "zstd")]
     pub(crate) compression: Option<i32>,
+}
+
+/// Writes pieces. What zstd needs for that is made once: it takes longer than to compress a small piece.
+pub(crate) struct Encoder {
+    #[cfg(feature = "zstd")]
+    compressor: Option<Compressor<'static>>,
 }
 
 impl StoredOrigin {
@@ -124,25 +132,59 @@ pub(crate) fn decode_progress(bytes: &[u8]) -> Result<Progress, Malformed> {
     Ok(Progress { retry, inner_id: inner_id.map(<[u8]>::to_vec) })
 }
 
-/// A piece for a store.
-pub(crate) fn encode_piece(piece: StoredPiece, encoding: Encoding) -> Piece {
-    match piece {
-        StoredPiece::Hole { first, count, reason } => Piece::hole(first, count, reason),
-        StoredPiece::Events { first, count, frames, inner_ids } => {
-            let mut out = BytesMut::with_capacity(1 + frames.len());
-            if inner_ids.is_empty() {
-                out.put_u8(PLAIN);
-            } else {
-                out.put_u8(WITH_IDS);
-                put_number(&mut out, inner_ids.len() as u64);
-                for (offset, id) in &inner_ids {
-                    put_number(&mut out, offset - first);
-                    put_bytes(&mut out, id);
+impl Encoder {
+    #[cfg(not(feature = "zstd"))]
+    pub(crate) fn new(_: Encoding) -> Self {
+        Self {}
+    }
+
+    #[cfg(feature = "zstd")]
+    pub(crate) fn new(encoding: Encoding) -> Self {
+        // Where zstd refuses, what is stored is as it is sent.
+        Self { compressor: encoding.compression.and_then(|level| Compressor::new(level).ok()) }
+    }
+
+    /// A piece for a store.
+    pub(crate) fn piece(&mut self, piece: StoredPiece) -> Piece {
+        match piece {
+            StoredPiece::Hole { first, count, reason } => Piece::hole(first, count, reason),
+            StoredPiece::Events { first, count, frames, inner_ids } => {
+                let mut out = BytesMut::with_capacity(1 + frames.len());
+                if inner_ids.is_empty() {
+                    out.put_u8(PLAIN);
+                } else {
+                    out.put_u8(WITH_IDS);
+                    put_number(&mut out, inner_ids.len() as u64);
+                    for (offset, id) in &inner_ids {
+                        put_number(&mut out, offset - first);
+                        put_bytes(&mut out, id);
+                    }
                 }
+                out.extend_from_slice(&frames);
+                Piece::events(first, count, self.compressed(out.freeze()))
             }
-            out.extend_from_slice(&frames);
-            Piece::events(first, count, compressed(out.freeze(), encoding))
         }
+    }
+
+    #[cfg(not(feature = "zstd"))]
+    #[expect(clippy::unused_self, reason = "with compression it is used")]
+    fn compressed(&mut self, bytes: Bytes) -> Bytes {
+        bytes
+    }
+
+    /// Compressed, if that is shorter.
+    #[cfg(feature = "zstd")]
+    fn compressed(&mut self, bytes: Bytes) -> Bytes {
+        let Some(compressor) = &mut self.compressor else { return bytes };
+        let Ok(short) = compressor.compress(&bytes) else { return bytes };
+        if short.len() + 6 >= bytes.len() {
+            return bytes;
+        }
+        let mut out = BytesMut::with_capacity(6 + short.len());
+        out.put_u8(COMPRESSED);
+        put_number(&mut out, bytes.len() as u64);
+        out.extend_from_slice(&short);
+        out.freeze()
     }
 }
 
@@ -170,29 +212,9 @@ pub(crate) fn decode_piece(piece: Piece) -> Result<StoredPiece, Malformed> {
 }
 
 #[cfg(not(feature = "zstd"))]
-fn compressed(bytes: Bytes, _: Encoding) -> Bytes {
-    bytes
-}
-
-#[cfg(not(feature = "zstd"))]
 #[expect(clippy::unnecessary_wraps, reason = "it may fail with compression")]
 fn decompressed(bytes: Bytes) -> Result<Bytes, Malformed> {
     Ok(bytes)
-}
-
-/// Compressed, if that is shorter.
-#[cfg(feature = "zstd")]
-fn compressed(bytes: Bytes, encoding: Encoding) -> Bytes {
-    let Some(level) = encoding.compression else { return bytes };
-    let Ok(short) = zstd::bulk::compress(&bytes, level) else { return bytes };
-    if short.len() + 6 >= bytes.len() {
-        return bytes;
-    }
-    let mut out = BytesMut::with_capacity(6 + short.len());
-    out.put_u8(COMPRESSED);
-    put_number(&mut out, bytes.len() as u64);
-    out.extend_from_slice(&short);
-    out.freeze()
 }
 
 #[cfg(feature = "zstd")]
@@ -299,12 +321,12 @@ mod tests {
         for inner_ids in [vec![], vec![(200, Box::from(*b"long")), (201, Box::from(*b""))]] {
             let frames = frames.clone();
             let piece = StoredPiece::Events { first: 200, count: 2, frames, inner_ids };
-            let encoded = encode_piece(piece.clone(), Encoding::default());
+            let encoded = Encoder::new(Encoding::default()).piece(piece.clone());
             assert_eq!((encoded.first, encoded.count), (200, 2));
             assert_eq!(decode_piece(encoded), Ok(piece));
         }
         let hole = StoredPiece::Hole { first: 1, count: 3, reason: GapReason::Oversize };
-        assert_eq!(decode_piece(encode_piece(hole.clone(), Encoding::default())), Ok(hole));
+        assert_eq!(decode_piece(Encoder::new(Encoding::default()).piece(hole.clone())), Ok(hole));
     }
 
     #[cfg(feature = "zstd")]
@@ -312,8 +334,10 @@ mod tests {
     fn a_compressed_piece_is_shorter_and_read_without_being_told() {
         let frames = Bytes::from(b"data: again and again\n\n".repeat(50));
         let piece = StoredPiece::Events { first: 1, count: 50, frames, inner_ids: vec![] };
-        let encoded = encode_piece(piece.clone(), Encoding { compression: Some(3) });
+        let mut encoder = Encoder::new(Encoding { compression: Some(3) });
+        let encoded = encoder.piece(piece.clone());
         assert!(encoded.bytes() < 200);
+        assert_eq!(encoder.piece(piece.clone()), encoded, "it needs none of those before it");
         assert_eq!(decode_piece(encoded), Ok(piece));
     }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, sleep, timeout};
 
-use super::codec::{encode_piece, encode_progress};
+use super::codec::{Encoder, encode_progress};
 use super::storage::{Storage, key_of};
 use crate::jitter::jitter;
 use crate::log::StoredPiece;
@@ -34,6 +34,7 @@ type Pending = (Arc<Stream>, Append);
 /// What the writer has taken from the queue, and the store does not have yet.
 struct Writer {
     storage: Arc<Storage>,
+    encoder: Encoder,
     pending: Vec<Pending>,
     /// Streams that are to be created.
     new: Vec<Arc<Stream>>,
@@ -55,9 +56,11 @@ pub(super) async fn write(storage: Arc<Storage>, registry: Weak<Registry>) {
             }
             storage.news.notified().await;
         }
-        if !writer.leaves_some {
+        let delay = storage.options.batch_delay;
+        // A timer would take a millisecond even where there is no delay.
+        if !writer.leaves_some && !delay.is_zero() {
             // What comes now is written with it.
-            let _ = timeout(storage.options.batch_delay, storage.hurry.notified()).await;
+            let _ = timeout(delay, storage.hurry.notified()).await;
         }
         writer.round().await;
     }
@@ -66,8 +69,9 @@ pub(super) async fn write(storage: Arc<Storage>, registry: Weak<Registry>) {
 impl Writer {
     fn new(storage: Arc<Storage>) -> Self {
         let (pending, new) = (Vec::new(), Vec::new());
+        let encoder = Encoder::new(storage.options.encoding);
         let (leaves_some, failing_since) = (false, None);
-        Self { storage, pending, new, leaves_some, failing_since, pause: FIRST_PAUSE }
+        Self { storage, encoder, pending, new, leaves_some, failing_since, pause: FIRST_PAUSE }
     }
 
     fn is_empty(&self) -> bool {
@@ -128,14 +132,13 @@ impl Writer {
             self.acknowledge(&stream, taken.first, false);
             return;
         }
-        let encoding = self.storage.options.encoding;
         let ForStore { generation, first, batch, progress, gap, end } = taken;
         let lost = batch.pieces.iter().map(not_stored).sum::<u64>();
         if lost > 0 {
             self.storage.count(0, lost);
             stream.observe(Observation::NotStored { events: lost });
         }
-        let pieces = batch.pieces.into_iter().map(|piece| encode_piece(piece, encoding)).collect();
+        let pieces = batch.pieces.into_iter().map(|piece| self.encoder.piece(piece)).collect();
         let progress = progress.as_ref().map(encode_progress);
         let key = key_of(&stream.token, &stream.registry);
         let append = Append { stream: key, generation, first, pieces, progress, gap, end };
@@ -210,8 +213,7 @@ impl Writer {
         for ((stream, append), result) in pending.into_iter().zip(written) {
             match result {
                 Ok(()) => {
-                    let events = append.next() - append.first;
-                    storage.count(events, 0);
+                    storage.count(events_of(&append), 0);
                     self.acknowledge(&stream, append.next(), append.end.is_some());
                 }
                 Err(error) => match error.kind() {
@@ -263,7 +265,7 @@ impl Writer {
             None => extent.state == State::Live && extent.next >= append.next(),
         };
         if is_ours && is_written {
-            storage.count(append.next() - append.first, 0);
+            storage.count(events_of(&append), 0);
             self.acknowledge(&stream, append.next(), append.end.is_some());
         } else if is_ours && extent.state == State::Live {
             // It has lost what it had acknowledged, as some do when they fail over: it gets that again.
@@ -332,6 +334,15 @@ fn not_stored(piece: &StoredPiece) -> u64 {
         StoredPiece::Hole { count, reason: GapReason::NotStored, .. } => *count,
         _ => 0,
     }
+}
+
+/// How many events are written; those of holes are not.
+fn events_of(append: &Append) -> u64 {
+    let events = |piece: &Piece| match piece.content {
+        Content::Events(_) => piece.count,
+        Content::Hole(_) => 0,
+    };
+    append.pieces.iter().map(events).sum()
 }
 
 /// The same with holes in place of events: one of them is larger than the store can hold.

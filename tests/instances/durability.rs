@@ -93,6 +93,22 @@ async fn with_commit_first_an_instance_that_dies_takes_nothing_with_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn without_a_batch_delay_an_event_does_not_wait_for_others() {
+    let instances = Instances::new(Durability::CommitFirst);
+    let mut one = instances.start_with(|persistence| persistence.batch_delay(Duration::ZERO));
+    let mut first = one.get("").await;
+    for number in 1..=3 {
+        a_moment().await;
+        // Timers end with a millisecond.
+        tokio::time::advance(Duration::from_micros(300)).await;
+        let begun = tokio::time::Instant::now();
+        one.body().send(format!("data: {number}\n\n"));
+        first.read_events(number).await;
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn with_write_behind_what_the_log_has_to_give_up_in_an_outage_is_a_hole_in_the_store() {
     let mut instances = Instances::new(Durability::WriteBehind);
     instances.layer = |layer| layer.retention(Retention::new().events(10)).dedupe_window(100);
@@ -118,6 +134,7 @@ async fn with_write_behind_what_the_log_has_to_give_up_in_an_outage_is_a_hole_in
     assert!(gaps[0].contains("not-stored"), "{gaps:?}");
     assert_eq!(second.data().last().unwrap(), "30");
     let lost = one.handle.stats().not_stored;
+    assert_eq!(one.handle.stats().stored, 30 - lost, "a hole is nothing that was stored");
     assert!(gaps[0].contains(&format!(r#""missed":{lost},"#)), "{gaps:?}, {lost}");
     assert_eq!(second.data().len() as u64 - 1 + lost, 30);
 }
