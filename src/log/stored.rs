@@ -142,7 +142,7 @@ impl Log {
         }
         let inner = self.inner.as_ref();
         let inner_ids = inner.map(|inner| inner.long_between(first, next)).unwrap_or_default();
-        let (count, frames) = (next - first, open.split().freeze());
+        let (count, frames) = (next - first, std::mem::take(open).freeze());
         batch.pieces.push(StoredPiece::Events { first, count, frames, inner_ids });
     }
 
