@@ -117,8 +117,8 @@ impl Registry {
     /// The stream that this instance produces, or did: a copy of it may have come in between.
     pub(crate) fn produced(&self, token: &Token) -> Option<Arc<Stream>> {
         let streams = lock(&self.streams);
-        let of_token = streams.by_token.get(token).into_iter().chain(&streams.further);
-        of_token.filter(|stream| stream.token == *token && !stream.is_mirror).next_back().cloned()
+        let mut of_token = streams.by_token.get(token).into_iter().chain(&streams.further);
+        of_token.rfind(|stream| stream.token == *token && !stream.is_mirror).cloned()
     }
 
     /// Adds a stream, if there is room, or can be made.
