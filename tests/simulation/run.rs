@@ -114,7 +114,8 @@ fn faults(plan: &Plan) -> Faults {
         lost_answers: often(chaos.lost, 100),
         repeated: often(chaos.lost, 60),
         late: often(chaos.late, 80),
-        latest: plan.lease.as_millis() as u64 * 2,
+        // No call is on its way for longer than its stream is kept: what is forgotten could begin anew.
+        latest: (plan.lease * 2).min(plan.age / 2).as_millis() as u64,
         delay: chaos.delay,
     }
 }
