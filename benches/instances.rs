@@ -1,6 +1,6 @@
 //! What several instances of the layer do with one store, side by side; each server is a private one, as in the tests.
 //!
-//! `cargo bench --bench instances --features nats,postgres,redis,sqlite,zstd` prints, for each store, with two instances
+//! `cargo bench --bench instances --features dynamodb,nats,postgres,redis,sqlite,zstd` prints, for each store, with two instances
 //! that each have a connection of their own
 //! - an event that comes alone, in milliseconds (median / 99 of 100): from when the inner body of one instance says it
 //!   until a client of the other one has it (wake-up), with the default batch delay and without; and until a client

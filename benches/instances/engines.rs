@@ -6,7 +6,8 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use tower_sse_resume::store::{
-    AnyStore, MemoryStore, NatsOptions, PostgresOptions, RedisOptions, SqliteOptions, Store,
+    AnyStore, DynamoDbOptions, MemoryStore, NatsOptions, PostgresOptions, RedisOptions,
+    SqliteOptions, Store,
 };
 
 use super::server::Server;
@@ -63,12 +64,13 @@ impl Engine {
 
 /// Those that are asked for.
 pub fn all(options: &Options) -> Vec<Engine> {
-    let engines: [(&str, Start); 5] = [
+    let engines: [(&str, Start); 6] = [
         ("memory", memory),
         ("sqlite", sqlite),
         ("postgres", postgres),
         ("redis", redis),
         ("nats", nats),
+        ("dynamodb", dynamodb),
     ];
     let wanted = engines.into_iter().filter(|(word, _)| options.wants(word));
     wanted.map(|(_, start)| start()).collect()
@@ -120,4 +122,18 @@ fn nats() -> Engine {
         async { options.connect().await.unwrap() }
     };
     Engine::new("NATS", open).kept_by(server)
+}
+
+/// A substitute for the service: it says nothing about that but how many requests there are.
+fn dynamodb() -> Engine {
+    let server = Server::start("dynamodb");
+    let options = DynamoDbOptions::new("bench")
+        .endpoint(format!("http://127.0.0.1:{}", server.port))
+        .credentials("key", "secret")
+        .patience(PATIENCE);
+    let open = move || {
+        let options = options.clone();
+        async { options.connect().await.unwrap() }
+    };
+    Engine::new("DynamoDB", open).kept_by(server)
 }
