@@ -1,7 +1,7 @@
 //! Several instances of the layer over one store, and everything that can go wrong between them, by one seed: each client
 //! sees every event of its own stream exactly once, in order, byte for byte, or is told what is missing.
 //!
-//! `SSE_RESUME_CASES` sets how many simulations are run; `SSE_RESUME_SEED` runs one, and tells what happens;
+//! `SSE_RESUME_SCHEDULES` sets how many simulations are run; `SSE_RESUME_SEED` runs one, and tells what happens;
 //! `SSE_RESUME_ALL` goes on after a failure, and lists all of them.
 
 mod client;
@@ -35,7 +35,7 @@ fn each_client_of_any_instance_sees_every_event_exactly_once_or_is_told_what_is_
         assert_eq!(outcome.violation, None);
         return;
     }
-    let cases = setting("SSE_RESUME_CASES").unwrap_or(CASES);
+    let cases = setting("SSE_RESUME_SCHEDULES").unwrap_or(CASES);
     let all = setting("SSE_RESUME_ALL").is_some();
     let next = AtomicU64::new(0);
     let failed = Mutex::new(Vec::new());
