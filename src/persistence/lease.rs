@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep};
 use super::storage::Storage;
 use crate::jitter::jitter;
 use crate::registry::Registry;
+use crate::store::Store;
 
 /// The store is swept no more often than this.
 const SHORTEST_SWEEP: Duration = Duration::from_secs(1);
@@ -58,7 +59,7 @@ pub(super) async fn keep(storage: Arc<Storage>, registry: Weak<Registry>, age: D
         let now = Instant::now();
         if is_renewed && now >= sweep_at {
             // What one sweep leaves, the next one takes.
-            let _ = storage.call(storage.store_sweep()).await;
+            let _ = storage.call(storage.store.sweep()).await;
             sweep_at = now + jitter(sweep_each, 0.25);
         }
         let pause = if is_renewed { lease / 3 } else { lease / 15 };

@@ -216,7 +216,7 @@ impl Storage {
     pub(crate) async fn claiming(self: &Arc<Self>, token: &Token) -> Result<Claiming, Error> {
         let is_unwritten = || {
             let stream = self.claims().producing.get(token).and_then(Weak::upgrade);
-            stream.is_some_and(|stream| stream.is_to_be_written())
+            stream.is_some_and(|stream| !stream.is_all_stored())
         };
         let is_free = || !is_unwritten() && self.claims().running.insert(*token);
         self.until(is_free).await?;
@@ -472,10 +472,6 @@ impl Storage {
         record.extent.producer == self.instance
     }
 
-    pub(super) async fn store_sweep(&self) -> Result<(), Error> {
-        self.store.sweep().await.map(|_| ())
-    }
-
     /// Purges, and keeps the secret.
     pub(super) async fn store_purge(&self, what: &Purge) -> Result<(), Error> {
         self.call(self.store.purge(what)).await?;
@@ -546,8 +542,7 @@ impl Storage {
         .await
     }
 
-    /// Hands all over to other instances: what is there is written, and the lease is given up. Waits no longer than a
-    /// request would.
+    /// Hands all over to other instances: waits until what is there is written, no longer than requests wait.
     pub(crate) async fn hand_over(&self, registry: &Registry) -> Result<(), Error> {
         let streams = registry.all();
         self.until(|| streams.iter().all(|stream| stream.is_all_stored())).await?;

@@ -3,15 +3,15 @@
 use std::sync::{Arc, Weak};
 
 use tokio::task::JoinSet;
-use tokio::time::{Duration, Instant, sleep, timeout};
+use tokio::time::{Duration, Instant, timeout};
 
 use super::codec::{Encoder, encode_progress};
 use super::storage::{Storage, key_of};
-use crate::jitter::jitter;
 use crate::log::StoredPiece;
 use crate::observer::Observation;
 use crate::registry::Registry;
 use crate::resume::GapReason;
+use crate::store::backoff::Backoff;
 use crate::store::{Append, Content, Error, ErrorKind, Piece, Purge, State, Store};
 use crate::stream::{ForStore, Stream};
 
@@ -24,9 +24,6 @@ const PIECE: usize = 32 * 1024;
 
 /// How long new streams wait for the lease before others are written.
 const LEASE_PATIENCE: Duration = Duration::from_secs(1);
-
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// What is new of one stream, and was not acknowledged yet.
 type Pending = (Arc<Stream>, Append);
@@ -42,7 +39,7 @@ struct Writer {
     leaves_some: bool,
     /// Since when the store has not taken anything.
     failing_since: Option<Instant>,
-    pause: Duration,
+    backoff: Backoff,
 }
 
 /// Writes as long as the layer, or one of its streams, is there.
@@ -71,7 +68,8 @@ impl Writer {
         let (pending, new) = (Vec::new(), Vec::new());
         let encoder = Encoder::new(storage.options.encoding);
         let (leaves_some, failing_since) = (false, None);
-        Self { storage, encoder, pending, new, leaves_some, failing_since, pause: FIRST_PAUSE }
+        let backoff = Backoff::new();
+        Self { storage, encoder, pending, new, leaves_some, failing_since, backoff }
     }
 
     fn is_empty(&self) -> bool {
@@ -91,15 +89,14 @@ impl Writer {
         self.storage.progress.notify_waiters();
         if is_purged && is_created && is_written {
             self.failing_since = None;
-            self.pause = FIRST_PAUSE;
+            self.backoff = Backoff::new();
             return;
         }
         let since = *self.failing_since.get_or_insert_with(Instant::now);
         if since.elapsed() >= self.storage.options.outage_timeout {
             self.break_off();
         }
-        sleep(jitter(self.pause, 0.5)).await;
-        self.pause = (self.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+        self.backoff.wait().await;
     }
 
     /// Bytes that wait for the store already.
@@ -280,9 +277,7 @@ impl Writer {
     /// Breaks off the responses that have waited too long.
     fn break_off(&self) {
         let waiting = self.pending.iter().map(|(stream, _)| stream).chain(&self.new);
-        waiting.for_each(|stream| {
-            stream.break_off_unstored();
-        });
+        waiting.for_each(Stream::break_off_unstored);
     }
 }
 

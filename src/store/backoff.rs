@@ -1,4 +1,4 @@
-//! How long to wait for a server, and before the next attempt to reach it.
+//! How long to wait before the next attempt to reach a server.
 
 use std::time::Duration;
 
@@ -7,24 +7,18 @@ use crate::jitter::jitter;
 const FIRST: Duration = Duration::from_millis(20);
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// After how long without a word a connection on which the server is asked for one is given up: it may be cut off, or
-/// lead to a server that hangs while another one has taken its place.
-pub(super) fn silence(patience: Duration) -> Duration {
-    patience.clamp(Duration::from_millis(100), Duration::from_secs(10))
-}
-
 /// Attempts in a row: waits that double up to a second, each up to a half longer at random, so that not all come back
 /// at once.
 #[derive(Debug)]
-pub(super) struct Backoff(Duration);
+pub(crate) struct Backoff(Duration);
 
 impl Backoff {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(FIRST)
     }
 
     /// Waits before the next attempt.
-    pub(super) async fn wait(&mut self) {
+    pub(crate) async fn wait(&mut self) {
         let delay = jitter(self.0, 0.5);
         self.0 = (self.0 * 2).min(LONGEST);
         tokio::time::sleep(delay).await;

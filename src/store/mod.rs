@@ -40,6 +40,7 @@
 //! and what a repetition does. A store does not repeat writes by itself, unless it knows that the first did not happen.
 
 mod any;
+pub(crate) mod backoff;
 mod batch;
 mod error;
 mod key;
@@ -53,8 +54,6 @@ mod wakeup;
 #[cfg_attr(docsrs, doc(cfg(feature = "store-conformance")))]
 pub mod conformance;
 
-#[cfg(any(feature = "dynamodb", feature = "nats", feature = "postgres", feature = "redis"))]
-mod backoff;
 #[cfg(any(
     feature = "dynamodb",
     feature = "nats",
@@ -73,6 +72,8 @@ mod nats;
 mod postgres;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(any(feature = "dynamodb", feature = "nats", feature = "postgres", feature = "redis"))]
+mod silence;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod sql;
 #[cfg(feature = "sqlite")]

@@ -112,15 +112,9 @@ impl Stream {
         self.with(|state, fx| state.acknowledged(next, end, fx))
     }
 
-    /// Whether the store has all that there is, and the end of a stream that has ended.
+    /// Whether the store has all that it is to have, and the end of a stream that has ended.
     pub(crate) fn is_all_stored(&self) -> bool {
         self.lock().is_all_stored()
-    }
-
-    /// Whether the store lacks something of it, and is to get that.
-    pub(crate) fn is_to_be_written(&self) -> bool {
-        let state = self.lock();
-        state.is_stored() && !state.is_all_stored()
     }
 
     /// Whether the store has the end.
@@ -146,8 +140,8 @@ impl Stream {
     }
 
     /// The store does not have the stream any more: it goes on without. `false`: clients are to get only what that has.
-    pub(crate) fn stop_storing(self: &Arc<Self>) -> bool {
-        self.with(State::stop_storing)
+    pub(crate) fn stop_storing(&self) -> bool {
+        self.lock().stop_storing()
     }
 
     /// The event that the store gets next.
@@ -176,8 +170,8 @@ impl Stream {
     }
 
     /// Breaks off the responses that wait for the store.
-    pub(crate) fn break_off_unstored(self: &Arc<Self>) -> bool {
-        self.with(State::break_off_unstored)
+    pub(crate) fn break_off_unstored(self: &Arc<Self>) {
+        self.with(State::break_off_unstored);
     }
 
     /// Whether it has ended cleanly.

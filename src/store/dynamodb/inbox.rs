@@ -10,8 +10,9 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::error::{Failure, failure};
-use crate::store::backoff::{Backoff, silence};
+use crate::store::backoff::Backoff;
 use crate::store::hex::unique;
+use crate::store::silence::silence;
 use crate::store::{Error, ErrorKind};
 
 /// How long a request waits for a message, in seconds, and how many it takes at most.

@@ -19,7 +19,8 @@ use super::bytes::malformed;
 use super::error::{Unstored, answered, of_stream, unreachable};
 use super::link::Link;
 use crate::jitter::jitter;
-use crate::store::backoff::{Backoff, silence};
+use crate::store::backoff::Backoff;
+use crate::store::silence::silence;
 use crate::store::{Error, ErrorKind};
 
 /// For how long a look at the server's clock is good.

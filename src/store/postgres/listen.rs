@@ -12,7 +12,8 @@ use tokio_postgres::AsyncMessage;
 
 use super::PostgresOptions;
 use super::tls::{Connector, Driver};
-use crate::store::backoff::{Backoff, silence};
+use crate::store::backoff::Backoff;
+use crate::store::silence::silence;
 use crate::store::wakeup::Wakeups;
 use crate::store::{Error, ErrorKind, Key};
 

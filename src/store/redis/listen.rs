@@ -13,7 +13,8 @@ use tokio::time::timeout;
 use super::error::failed;
 use super::reply::Reply;
 use super::server::Server;
-use crate::store::backoff::{Backoff, silence};
+use crate::store::backoff::Backoff;
+use crate::store::silence::silence;
 use crate::store::wakeup::Wakeups;
 use crate::store::{Error, ErrorKind};
 

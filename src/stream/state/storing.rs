@@ -247,7 +247,7 @@ impl State {
     }
 
     /// The store does not have the stream any more: it goes on without. `false`: clients are to get only what that has.
-    pub(in crate::stream) fn stop_storing(&mut self, _: &mut Effects) -> bool {
+    pub(in crate::stream) fn stop_storing(&mut self) -> bool {
         let is_possible = self.visible == u64::MAX;
         if is_possible {
             self.storing = None;
@@ -299,14 +299,13 @@ impl State {
         self.end(Ending::Aborted(None), fx);
     }
 
-    /// Breaks off the responses that wait for the store. Returns whether it was needed.
-    pub(in crate::stream) fn break_off_unstored(&mut self, fx: &mut Effects) -> bool {
+    /// Breaks off the responses that wait for the store.
+    pub(in crate::stream) fn break_off_unstored(&mut self, fx: &mut Effects) {
         let waits = self.storing.as_ref().is_some_and(|storing| storing.commits_first)
             && !(self.is_all_stored() && self.is_end_visible());
         if waits {
             self.break_off(ResumeErrorKind::NotStored, fx);
         }
-        waits
     }
 
     /// Ends all responses with an error, at once.
