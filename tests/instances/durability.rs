@@ -13,9 +13,7 @@ use super::{Instances, a_lease, a_moment};
 async fn with_commit_first_a_client_gets_only_what_the_store_has() {
     let instances = Instances::new(Durability::CommitFirst);
     let mut one = instances.start();
-    let mut first = one.get("").await;
-    one.body().send("data: 1\n\n");
-    first.read_events(1).await;
+    let mut first = one.begin("data: 1\n\n").await;
     one.way.cut();
     one.body().send(": comment\ndata: 2\n\n");
     a_moment().await;
@@ -38,9 +36,7 @@ async fn with_commit_first_a_client_gets_only_what_the_store_has() {
 async fn with_commit_first_comments_do_not_wait_when_there_is_nothing_before_them() {
     let instances = Instances::new(Durability::CommitFirst);
     let mut one = instances.start();
-    let mut first = one.get("").await;
-    one.body().send("data: 1\n\n");
-    first.read_events(1).await;
+    let mut first = one.begin("data: 1\n\n").await;
     one.way.cut();
     one.body().send(": still there\n\n");
     first.read_until(|client| client.received.ends_with(b": still there\n")).await;

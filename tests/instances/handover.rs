@@ -71,9 +71,7 @@ async fn without_inner_ids_the_client_is_told_that_the_producer_was_lost() {
 async fn a_client_that_waits_at_another_instance_breaks_off_when_the_producer_is_lost() {
     let instances = Instances::new(Durability::WriteBehind);
     let (mut one, mut two) = (instances.start(), instances.start());
-    let mut first = one.get("").await;
-    one.body().send("id: 1\ndata: 1\n\n");
-    first.read_events(1).await;
+    let first = one.begin("id: 1\ndata: 1\n\n").await;
     a_moment().await;
     let mut second = two.get(&first.last_event_id()).await;
     one.kill();
@@ -89,9 +87,7 @@ async fn a_client_that_waits_at_another_instance_breaks_off_when_the_producer_is
 async fn a_producer_that_comes_back_to_life_after_it_was_superseded_says_nothing_more() {
     let instances = Instances::new(Durability::WriteBehind);
     let (mut one, mut two) = (instances.start(), instances.start());
-    let mut first = one.get("").await;
-    one.body().send("id: 1\ndata: 1\n\n");
-    first.read_events(1).await;
+    let mut first = one.begin("id: 1\ndata: 1\n\n").await;
     let id = first.last_event_id();
     a_moment().await;
     drop(two.get(&id).await);
@@ -124,9 +120,7 @@ async fn two_that_take_over_at_once_make_one_call() {
     let mut instances = Instances::new(Durability::WriteBehind);
     instances.layer = |layer| layer.linger(Linger::none());
     let (mut one, mut two, mut three) = (instances.start(), instances.start(), instances.start());
-    let mut first = one.get("").await;
-    one.body().send("id: 1\ndata: 1\n\n");
-    first.read_events(1).await;
+    let first = one.begin("id: 1\ndata: 1\n\n").await;
     let id = first.last_event_id();
     a_moment().await;
     drop(first);
@@ -144,9 +138,7 @@ async fn two_that_take_over_at_once_make_one_call() {
 async fn a_stream_that_breaks_off_is_taken_over_by_its_own_instance_too() {
     let instances = Instances::new(Durability::WriteBehind);
     let (mut one, mut two) = (instances.start(), instances.start());
-    let mut first = one.get("").await;
-    one.body().send("id: 1\ndata: 1\n\n");
-    first.read_events(1).await;
+    let mut first = one.begin("id: 1\ndata: 1\n\n").await;
     one.body().fail();
     first.read_to_end().await;
     let id = first.last_event_id();
@@ -165,9 +157,7 @@ async fn a_takeover_that_leads_to_no_event_stream_leaves_the_stream_to_the_next_
     let mut instances = Instances::new(Durability::WriteBehind);
     instances.layer = |layer| layer.linger(Linger::none());
     let (mut one, mut two, mut three) = (instances.start(), instances.start(), instances.start());
-    let mut first = one.get("").await;
-    one.body().send("id: 1\ndata: 1\n\n");
-    first.read_events(1).await;
+    let first = one.begin("id: 1\ndata: 1\n\n").await;
     let id = first.last_event_id();
     a_moment().await;
     drop(first);
@@ -186,9 +176,7 @@ async fn a_takeover_that_leads_to_no_event_stream_leaves_the_stream_to_the_next_
 async fn a_drained_instance_hands_over_at_once() {
     let instances = Instances::new(Durability::WriteBehind);
     let (mut one, mut two) = (instances.start(), instances.start());
-    let mut first = one.get("").await;
-    one.body().send("id: 1\ndata: 1\n\n");
-    first.read_events(1).await;
+    let mut first = one.begin("id: 1\ndata: 1\n\n").await;
     let handle = one.handle.clone();
     let drain = tokio::spawn(async move { handle.drain(Duration::from_secs(5)).await });
     first.read_to_end().await;
@@ -207,9 +195,7 @@ async fn who_leaves_during_a_takeover_leaves_no_stream_that_nobody_produces() {
         let mut instances = Instances::new(Durability::WriteBehind);
         instances.layer = |layer| layer.linger(Linger::none());
         let (mut one, mut two) = (instances.start(), instances.start());
-        let mut first = one.get("").await;
-        one.body().send("id: 1\ndata: 1\n\n");
-        first.read_events(1).await;
+        let first = one.begin("id: 1\ndata: 1\n\n").await;
         let id = first.last_event_id();
         drop(two.get(&id).await);
         a_moment().await;

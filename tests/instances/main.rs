@@ -23,7 +23,7 @@ use std::time::Duration;
 use tower_sse_resume::store::MemoryStore;
 use tower_sse_resume::{Durability, Persistence, SseResumeLayer};
 
-use app::App;
+use app::{App, TestClient};
 use faulty_store::FaultyStore;
 
 const SECRET: [u8; 32] = [7; 32];
@@ -73,6 +73,14 @@ impl Instances {
 }
 
 impl Instance {
+    /// A client of a new stream, which has its first event.
+    async fn begin(&mut self, event: &'static str) -> TestClient {
+        let mut client = self.get("").await;
+        self.body().send(event);
+        client.read_events(1).await;
+        client
+    }
+
     /// Ends it as SIGKILL does: it says nothing more to anybody.
     fn kill(&self) {
         self.way.cut();

@@ -51,9 +51,7 @@ async fn a_stream_that_cannot_be_looked_up_is_served_anew_and_the_client_is_told
 async fn or_it_is_refused_with_503_where_that_is_chosen_or_nothing_else_can_be_said() {
     let mut instances = Instances::new(Durability::WriteBehind);
     let mut one = instances.start();
-    let mut first = one.get("").await;
-    one.body().send("data: 1\n\n");
-    first.read_events(1).await;
+    let first = one.begin("data: 1\n\n").await;
     a_moment().await;
     let id = first.last_event_id();
     let mut two = instances.start_with(|persistence| persistence.on_outage(OnOutage::Refuse));
@@ -91,9 +89,7 @@ async fn a_new_stream_of_commit_first_passes_as_without_the_layer_or_is_refused(
 async fn a_purge_reaches_the_store_and_all_instances() {
     let instances = Instances::new(Durability::WriteBehind);
     let (mut one, mut two) = (instances.start(), instances.start());
-    let mut first = one.get("").await;
-    one.body().send("data: 1\n\n");
-    first.read_events(1).await;
+    let mut first = one.begin("data: 1\n\n").await;
     a_moment().await;
     let id = first.last_event_id();
     let mut second = two.get(&id).await;
@@ -133,9 +129,7 @@ async fn a_store_that_fails_for_ever_costs_no_more_than_one_batch() {
 async fn who_is_owed_a_gap_is_told_it_without_history_too() {
     let instances = Instances::new(Durability::CommitFirst);
     let (mut one, mut two) = (instances.start(), instances.start());
-    let mut first = one.get("").await;
-    one.body().send("data: 1\n\n");
-    first.read_events(1).await;
+    let first = one.begin("data: 1\n\n").await;
     two.way.cut();
     let mut second = two.get(&first.last_event_id()).await;
     assert_eq!(second.header("sse-resume"), Some("off"));

@@ -54,9 +54,7 @@ async fn a_stream_that_has_ended_is_replayed_by_any_instance_with_its_end() {
 async fn a_position_ahead_of_the_store_waits_for_it_to_come_there() {
     let instances = Instances::new(Durability::WriteBehind);
     let (mut one, mut two) = (instances.start(), instances.start());
-    let mut first = one.get("").await;
-    one.body().send("data: 1\n\n");
-    first.read_events(1).await;
+    let mut first = one.begin("data: 1\n\n").await;
     a_moment().await;
     one.way.cut();
     one.body().send("data: 2\n\ndata: 3\n\n");
@@ -143,9 +141,7 @@ async fn what_was_read_for_a_client_that_had_more_is_read_again_for_one_that_had
 async fn several_clients_share_one_reading_of_the_store() {
     let instances = Instances::new(Durability::WriteBehind);
     let (mut one, mut two) = (instances.start(), instances.start());
-    let mut first = one.get("").await;
-    one.body().send("data: 1\n\n");
-    first.read_events(1).await;
+    let mut first = one.begin("data: 1\n\n").await;
     a_moment().await;
     let id = first.last_event_id();
     let mut others = Vec::new();
