@@ -33,12 +33,8 @@ mod instance;
 mod live;
 #[path = "instances/payloads.rs"]
 mod payloads;
-#[path = "../tests/support/random.rs"]
-mod random;
 #[path = "instances/replay.rs"]
 mod replay;
-#[path = "../tests/stores/server.rs"]
-mod server;
 mod support;
 #[path = "instances/thread.rs"]
 mod thread;

@@ -16,15 +16,13 @@
 
 #[path = "support/rounds.rs"]
 mod rounds;
-#[path = "../tests/stores/server.rs"]
-mod server;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rounds::Options;
-use server::Server;
+use support::store_server::Server;
 use tower_sse_resume::store::{
     Append, Extent, Keep, Key, MemoryStore, NatsOptions, NewStream, Piece, PostgresOptions,
     RedisOptions, SqliteOptions, Store,

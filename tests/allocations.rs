@@ -1,8 +1,6 @@
 //! What the layer allocates and holds, as the allocator counts it. Each thread's allocations are counted apart, and all
 //! of a test here happens on its own thread.
 
-#[path = "support/scripted.rs"]
-mod scripted;
 #[allow(dead_code, unreachable_pub, reason = "a part is used")]
 #[path = "../benches/support/source.rs"]
 mod source;
@@ -14,8 +12,8 @@ use allocation_counter::{AllocationInfo, measure};
 use bytes::Bytes;
 use http::Request;
 use http_body::Body;
-use scripted::Scripted;
 use source::{Source, Sources, answer, event, read};
+use support::scripted::Scripted;
 use tower::{Layer, Service};
 use tower_sse_resume::{Limits, Linger, ResumeBody, Retention, SseResume, SseResumeLayer};
 

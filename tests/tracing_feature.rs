@@ -1,16 +1,11 @@
 //! The feature `tracing`: what its events say.
 
-#[path = "support/client.rs"]
-mod client;
-#[path = "support/scripted.rs"]
-mod scripted;
-
 use std::fmt::{self, Write};
 use std::sync::{Arc, Mutex};
 
-use client::Client;
 use http::Request;
-use scripted::Scripted;
+use support::client::Client;
+use support::scripted::Scripted;
 use tower::{Layer, Service};
 use tower_sse_resume::{Retention, SseResumeLayer};
 use tracing::field::{Field, Visit};

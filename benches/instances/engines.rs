@@ -10,8 +10,8 @@ use tower_sse_resume::store::{
     SqliteOptions, Store,
 };
 
-use super::server::Server;
 use super::support::rounds::Options;
+use ::support::store_server::Server;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 

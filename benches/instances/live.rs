@@ -6,8 +6,8 @@ use tower_sse_resume::Durability;
 
 use super::engines::Engine;
 use super::instance::{Instance, persistence};
-use super::random::Random;
 use super::{EVENT, event};
+use ::support::random::Random;
 
 /// From when the inner body says an event on one instance until a client of another one has it.
 pub async fn wakeups(engine: &Engine, delay: Duration, rounds: usize) -> Vec<Duration> {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use bytes::Bytes;
 
-use super::random::Random;
+use ::support::random::Random;
 
 /// Events of a kind.
 pub struct Payloads {

@@ -22,7 +22,7 @@ use http::{
     request, response,
 };
 
-use crate::target::Target;
+use super::target::Target;
 
 /// Makes the head of a client's request the one that the upstream gets.
 pub(crate) fn request_head(head: &mut request::Parts, target: &Target) -> Result<(), http::Error> {

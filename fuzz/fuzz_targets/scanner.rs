@@ -4,9 +4,9 @@
 
 #![no_main]
 
-#[path = "../../tests/support/frames.rs"]
+#[path = "../../tests/support/src/frames.rs"]
 mod frames;
-#[path = "../../tests/support/reference.rs"]
+#[path = "../../tests/support/src/reference.rs"]
 mod reference;
 
 use libfuzzer_sys::fuzz_target;

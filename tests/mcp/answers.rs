@@ -4,11 +4,11 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use tower_sse_resume::{Limits, Linger, Retention};
 
-use crate::support::client::{End, settle};
-use crate::support::mcp::{
+use crate::app::{
     Ask, Mcp, McpClient, PRIMED, UNPRIMED, blocks, event, messages, note, result, text,
 };
 use crate::{SECOND, all, cut_call, read_messages};
+use support::client::{End, settle};
 
 /// The position of a client that has all of a call, which is answered.
 async fn answered(app: &mut Mcp, ask: &Ask) -> String {
@@ -338,7 +338,7 @@ async fn a_server_that_refuses_to_go_on_makes_an_error() {
     for refused in [StatusCode::BAD_REQUEST, StatusCode::METHOD_NOT_ALLOWED] {
         let mut app = Mcp::new();
         let id = lost_by_the_server(&mut app).await;
-        app.server.scripted.answer_next(crate::support::scripted::status(refused));
+        app.server.scripted.answer_next(support::scripted::status(refused));
         let mut client = app.resume(&id).await;
         assert_eq!(client.status, StatusCode::OK, "405 would say that there are no streams");
         assert_is_error_for(&all(&mut client).await, &json!(7));

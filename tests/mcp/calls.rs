@@ -2,9 +2,9 @@
 
 use tower_sse_resume::{Limits, Retention};
 
-use crate::support::client::settle;
-use crate::support::mcp::{Ask, Mcp, PRIMED, UNPRIMED, event, note, result, text};
+use crate::app::{Ask, Mcp, PRIMED, UNPRIMED, event, note, result, text};
 use crate::{HOUR, SECOND, all, cut_call, read_messages};
+use support::client::settle;
 
 // 2
 

@@ -5,12 +5,10 @@ use std::time::Duration;
 use http::StatusCode;
 use serde_json::json;
 
-use crate::support::client::{End, settle};
-use crate::support::mcp::{
-    Ask, LAST_EVENT_ID, Mcp, PRIMED, UNPRIMED, event, note, primings, result, text,
-};
-use crate::support::scripted::event_stream;
+use crate::app::{Ask, LAST_EVENT_ID, Mcp, PRIMED, UNPRIMED, event, note, primings, result, text};
 use crate::{SECOND, all, cut_call, read_messages, read_to_end};
+use support::client::{End, settle};
+use support::scripted::event_stream;
 
 // 16
 

@@ -3,13 +3,13 @@
 use http::StatusCode;
 use tower_sse_resume::SseResumeLayer;
 
-use crate::support::client::settle;
-use crate::support::mcp::{
+use crate::app::{
     Ask, LAST_EVENT_ID, Mcp, PRIMED, REMOVED, UNPRIMED, VERSION, initialize, note, primings,
     result, text,
 };
-use crate::support::scripted::{event_stream, status};
 use crate::{SECOND, all, cut_call};
+use support::client::settle;
+use support::scripted::{event_stream, status};
 
 /// The priming frames of servers: as `rmcp` writes them, and as the TypeScript SDK does.
 const SERVERS_PRIMINGS: [&str; 2] =

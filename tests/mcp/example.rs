@@ -12,10 +12,10 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::json;
 use tokio::time::timeout;
 
+use crate::app::{Ask, SESSION, call, initialize};
 use crate::rmcp_types::messages;
-use crate::support::client::Client;
-use crate::support::mcp::{Ask, SESSION, call, initialize};
-use crate::support::process::{PATIENCE, Process, example};
+use support::client::Client;
+use support::process::{PATIENCE, Process, example};
 
 /// The example, and a client of it.
 struct Served {

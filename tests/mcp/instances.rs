@@ -6,10 +6,10 @@ use serde_json::json;
 use tower_sse_resume::Persistence;
 use tower_sse_resume::store::MemoryStore;
 
-use crate::support::client::End;
-use crate::support::faulty_store::FaultyStore;
-use crate::support::mcp::{Ask, Mcp, PRIMED, UNPRIMED, messages, note, result};
+use crate::app::{Ask, Mcp, PRIMED, UNPRIMED, messages, note, result};
 use crate::{SECOND, cut_call, read_messages};
+use support::client::End;
+use support::faulty_store::FaultyStore;
 
 fn instance(store: &MemoryStore) -> (Mcp, FaultyStore) {
     let way = FaultyStore::new(store);

@@ -1,11 +1,14 @@
-//! The preset for the Model Context Protocol: each thing that it promises, in process.
+//! The preset for the Model Context Protocol: each thing that it promises, in process; then with other implementations.
 
 mod answers;
+mod app;
 mod calls;
+mod conformance;
 mod endings;
 mod eras;
 mod example;
 mod instances;
+mod matrix;
 mod passing;
 mod requests;
 mod rmcp_types;
@@ -13,16 +16,14 @@ mod security;
 mod sessions;
 mod stalled;
 mod standalone;
-#[path = "../support/mod.rs"]
-mod support;
 
 use std::time::Duration;
 
+use crate::app::{Ask, Mcp, McpClient, messages, note};
 use bytes::Bytes;
 use http_body::Body;
 use serde_json::Value;
 use support::client::Client;
-use support::mcp::{Ask, Mcp, McpClient, messages, note};
 use tokio::time::timeout;
 
 const SECOND: Duration = Duration::from_secs(1);

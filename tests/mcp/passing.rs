@@ -2,10 +2,10 @@
 
 use http::{Method, Response, StatusCode};
 
-use crate::support::client::settle;
-use crate::support::mcp::{Ask, Mcp, SESSION, note, result, text};
-use crate::support::scripted::event_stream;
+use crate::app::{Ask, Mcp, SESSION, note, result, text};
 use crate::{all, cut_call};
+use support::client::settle;
+use support::scripted::event_stream;
 
 fn head(status: u16, headers: &[(&'static str, &'static str)]) -> Response<()> {
     let mut head = Response::new(());

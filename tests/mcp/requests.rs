@@ -14,10 +14,10 @@ use serde_json::{Value, json};
 use tower::{Layer, Service};
 use tower_sse_resume::{Retention, SseResumeLayer};
 
-use crate::support::client::{End, settle};
-use crate::support::mcp::{Ask, Mcp, event, note, result, text};
-use crate::support::scripted::Feed;
+use crate::app::{Ask, Mcp, event, note, result, text};
 use crate::{all, read_messages};
+use support::client::{End, settle};
+use support::scripted::Feed;
 
 /// A server that notes what of a request's body comes when, and answers at its end.
 #[derive(Clone, Default)]
@@ -204,7 +204,7 @@ async fn a_number_comes_back_as_it_was_written() {
 #[tokio::test(start_paused = true)]
 async fn a_batch_is_whole_when_the_servers_response_ends() {
     let version = "2025-03-26";
-    let batch = json!([crate::support::mcp::call(1), note(0), crate::support::mcp::call(2)]);
+    let batch = json!([crate::app::call(1), note(0), crate::app::call(2)]);
     let mut app = Mcp::with(|layer| layer.retention(Retention::new()));
     let mut client = app.send(&Ask::post(batch).version(version)).await;
     app.say(0, &result(1));

@@ -18,9 +18,9 @@ use tower::util::BoxCloneSyncService;
 use tower::{Layer, Service, ServiceExt};
 use tower_sse_resume::SseResumeLayer;
 
-use crate::support::client::Client;
-use crate::support::mcp::{Ask, SESSION, VERSION, call, initialize};
+use crate::app::{Ask, SESSION, VERSION, call, initialize};
 use crate::{HOUR, read_to_end, read_until};
+use support::client::Client;
 
 type Erased = http_body_util::combinators::UnsyncBoxBody<Bytes, String>;
 

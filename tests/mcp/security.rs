@@ -4,11 +4,11 @@ use std::env;
 
 use http::{HeaderMap, HeaderValue, StatusCode};
 
+use crate::app::{Ask, Mcp, McpClient, SESSION, note, text};
 use crate::read_messages;
-use crate::support::client::settle;
-use crate::support::mcp::{Ask, Mcp, McpClient, SESSION, note, text};
-use crate::support::random::Random;
-use crate::support::scripted::status;
+use support::client::settle;
+use support::random::Random;
+use support::scripted::status;
 
 const ATTEMPTS: usize = 10_000;
 const SECRET: &str = "what-only-its-owner-may-read";

@@ -5,10 +5,10 @@ use serde_json::json;
 use tower_sse_resume::store::MemoryStore;
 use tower_sse_resume::{SessionAccess, Sessions};
 
-use crate::support::client::{End, settle};
-use crate::support::mcp::{Ask, Mcp, SESSION, VERSION, cancelled, note};
-use crate::support::scripted::{event_stream, status};
+use crate::app::{Ask, Mcp, SESSION, VERSION, cancelled, note};
 use crate::{all, cut_call};
+use support::client::{End, settle};
+use support::scripted::{event_stream, status};
 
 const OWNER: &str = "authorization";
 
@@ -57,7 +57,7 @@ async fn the_session_that_a_server_names_in_its_answer_is_the_one_that_counts() 
     let mut head = event_stream();
     head.headers_mut().insert(SESSION, "session-of-the-server".parse().unwrap());
     app.server.scripted.answer_next(head);
-    let ask = Ask::post(crate::support::mcp::initialize()).without(SESSION).without(VERSION);
+    let ask = Ask::post(crate::app::initialize()).without(SESSION).without(VERSION);
     let id = cut_call(&mut app, &ask).await;
     app.say(0, &note(2));
     let mut client = app.send(&Ask::get().session("session-of-the-server").after(&id)).await;

@@ -3,10 +3,10 @@
 use serde_json::Value;
 use tower_sse_resume::{Limits, Retention};
 
+use crate::app::{Ask, Mcp, call, note, result};
 use crate::rmcp_types::{Rmcp, messages as rmcp_messages};
-use crate::support::client::{End, settle};
-use crate::support::mcp::{Ask, Mcp, call, note, result};
 use crate::{all, cut_call, read_messages, read_until};
+use support::client::{End, settle};
 
 /// A notification of about this many bytes.
 fn large(number: u64, bytes: usize) -> Value {

@@ -4,10 +4,10 @@ use http::StatusCode;
 use serde_json::Value;
 use tower_sse_resume::Retention;
 
-use crate::support::client::settle;
-use crate::support::mcp::{Ask, Mcp, messages, note, text};
-use crate::support::scripted::{event_stream, status};
+use crate::app::{Ask, Mcp, messages, note, text};
 use crate::{HOUR, all, cut_call};
+use support::client::settle;
+use support::scripted::{event_stream, status};
 
 // 10
 

@@ -1,0 +1,33 @@
+//! `SseResumeLayer` in process, around services that the tests write by hand.
+
+mod bounds;
+mod compression;
+mod cors;
+mod drain;
+mod eviction_races;
+mod flush_before_error;
+mod forged_ids;
+mod ids_only;
+mod instances;
+mod lifecycle;
+#[cfg(feature = "metrics")]
+mod metrics_feature;
+mod observer;
+mod operator_pages;
+mod oversize;
+mod passing;
+mod plain_path;
+mod preserve;
+mod preset_options;
+mod reconnect;
+mod reconnection_time;
+mod reentrancy;
+mod retention;
+mod sessions;
+mod sharing;
+mod slow_readers;
+mod takeover;
+mod takeover_races;
+mod two_runtimes;
+mod wire;
+mod without_runtime;

@@ -1,0 +1,7 @@
+//! What holds of arbitrary streams, cuts, configurations and schedules.
+
+mod event_stream_format;
+mod exactly_once;
+mod reconnect_cuts;
+mod simulation;
+mod stress;

@@ -1,0 +1,6 @@
+//! The proxy of `examples/proxy`, as a process between two sockets.
+
+mod options;
+mod passthrough;
+mod pure;
+mod reconnect;

@@ -1,0 +1,5 @@
+//! What the repository says of itself holds: its structure, its README and its examples.
+
+mod architecture;
+mod examples;
+mod readme;
