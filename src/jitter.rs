@@ -1,20 +1,11 @@
 //! Keeps clients from coming back all at once.
 
-use std::cell::Cell;
 use std::time::Duration;
+
+use crate::random;
 
 /// What is longer than this is for ever: clocks cannot add much more to now.
 pub(crate) const FOR_EVER: Duration = Duration::from_secs(86_400 * 365 * 30);
-
-thread_local! {
-    static REPEATED: Cell<Option<u32>> = const { Cell::new(None) };
-}
-
-/// For simulations: on this thread, what is random about times is the same again for the same seed.
-#[doc(hidden)]
-pub fn repeat_jitter(seed: u32) {
-    REPEATED.set(Some(seed));
-}
 
 /// A duration that is up to `share` of itself longer.
 pub(crate) fn jitter(duration: Duration, share: f64) -> Duration {
@@ -23,13 +14,8 @@ pub(crate) fn jitter(duration: Duration, share: f64) -> Duration {
 }
 
 fn number() -> u32 {
-    if let Some(last) = REPEATED.get() {
-        let next = last.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        REPEATED.set(Some(next));
-        return next;
-    }
-    let mut random = [0; 4];
+    let mut bytes = [0; 4];
     // Without random bytes there is no jitter: all is as configured.
-    let _ = getrandom::fill(&mut random);
-    u32::from_le_bytes(random)
+    let _ = random::fill(&mut bytes);
+    u32::from_le_bytes(bytes)
 }

@@ -22,6 +22,7 @@ use crate::handle::StreamId;
 use crate::observer::Observation;
 use crate::operator::LayerHandle;
 use crate::persistence::{Persistence, Storage};
+use crate::random;
 use crate::registry::{Registry, Shared};
 use crate::resume::keys::Keys;
 use crate::resume::{Gap, Marker, Retention};
@@ -52,7 +53,7 @@ pub struct SseResumeLayer {
 impl SseResumeLayer {
     /// A layer with the defaults that each method names, and with keys of this process alone.
     pub fn new() -> Self {
-        Self::made_of(Keys::random().unwrap_or_else(|_| Keys::from_hasher()), None)
+        Self::made_of(Keys::new(&random::secret()), None)
     }
 
     fn made_of(keys: Keys, storage: Option<Arc<Storage>>) -> Self {

@@ -106,6 +106,7 @@ mod operator;
 mod pass;
 mod persistence;
 mod query;
+mod random;
 mod reconnect;
 mod registry;
 mod resume;
@@ -124,8 +125,6 @@ pub use config::{
 pub use error::{ResumeError, ResumeErrorKind};
 pub use future::ResponseFuture;
 pub use handle::{StreamHandle, StreamId};
-#[doc(hidden)]
-pub use jitter::repeat_jitter;
 pub use layer::SseResumeLayer;
 pub use log::EventCounts;
 #[cfg(feature = "mcp")]
@@ -133,6 +132,8 @@ pub use mcp::{McpBody, McpFuture, McpLayer, McpResume};
 pub use observer::Observation;
 pub use operator::{LayerHandle, SessionId, SessionInfo, Stats, StreamInfo, StreamKind};
 pub use persistence::{Durability, OnOutage, Persistence};
+#[doc(hidden)]
+pub use random::repeat_random;
 pub use reconnect::{
     ReconnectBody, ReconnectError, ReconnectErrorKind, ReconnectFuture, SseReconnect,
     SseReconnectLayer,

@@ -12,6 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::jitter::FOR_EVER;
+use crate::random;
 use crate::resume::keys::Keys;
 use crate::store::{AnyStore, Error, ErrorKind, Keep, Key, NewStream, Store};
 
@@ -103,7 +104,7 @@ impl Persistence {
     pub async fn open(store: impl Store + 'static) -> Result<Self, Error> {
         let store = AnyStore::new(store);
         let mut secret = [0; 32];
-        getrandom::fill(&mut secret).map_err(|error| Error::new(ErrorKind::Failed, error))?;
+        random::fill(&mut secret).map_err(|error| Error::new(ErrorKind::Failed, error))?;
         let secret = secret_of(&store, &secret).await?;
         Ok(Self { store, secret, options: Options::default() })
     }

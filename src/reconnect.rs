@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use tower_layer::Layer;
 
+use crate::random;
 use crate::resume::keys::Keys;
 
 pub use body::ReconnectBody;
@@ -105,7 +106,7 @@ impl SseReconnectLayer {
             frame_limit: 1024 * 1024,
             after_end: false,
         };
-        let keys = Keys::random().unwrap_or_else(|_| Keys::from_hasher());
+        let keys = Keys::new(&random::secret());
         Self { config, keys }
     }
 

@@ -1,5 +1,6 @@
 //! The streams of this instance: look-up, quotas, what they may hold together, and the sweeper that keeps time.
 
+mod by_token;
 mod linger;
 mod relief;
 mod room;
@@ -21,6 +22,7 @@ use crate::resume::keys::Keys;
 use crate::sharing::Sharing;
 use crate::stream::Stream;
 
+use by_token::ByToken;
 pub(crate) use linger::LingerPermit;
 use linger::Lingering;
 use relief::Relief;
@@ -28,8 +30,7 @@ use relief::Relief;
 /// How many streams of one binding are looked through for an ID of the inner service. Where there are more, none is.
 const MOST_LOOKED_THROUGH: usize = 256;
 /// What every stream takes beside what its log says: itself and its place in the map.
-const STREAM_BYTES: usize =
-    size_of::<Stream>() + 2 * size_of::<usize>() + size_of::<(Token, Arc<Stream>)>();
+const STREAM_BYTES: usize = size_of::<Stream>() + 2 * size_of::<usize>() + ByToken::BYTES;
 
 /// See the [module](self).
 pub(crate) struct Registry {
@@ -65,7 +66,7 @@ impl Drop for Shared {
 
 #[derive(Default)]
 struct Streams {
-    by_token: HashMap<Token, Arc<Stream>>,
+    by_token: ByToken,
     /// Mirrors of streams that another one of `by_token` is of, too.
     further: Vec<Arc<Stream>>,
     by_session: HashMap<u128, usize>,
@@ -141,7 +142,7 @@ impl Registry {
         if stream.is_found_by_binding() {
             streams.by_binding.entry(stream.origin.binding).or_default().insert(stream.token);
         }
-        if let Some(other) = streams.by_token.insert(stream.token, Arc::clone(stream)) {
+        if let Some(other) = streams.by_token.insert(Arc::clone(stream)) {
             streams.further.push(other);
         }
         self.ensure_sweeper(&mut streams, &stream.config);
@@ -182,7 +183,7 @@ impl Registry {
     /// All streams, as they are now.
     pub(crate) fn all(&self) -> Vec<Arc<Stream>> {
         let streams = lock(&self.streams);
-        streams.by_token.values().chain(&streams.further).cloned().collect()
+        streams.by_token.all().chain(&streams.further).cloned().collect()
     }
 
     /// Whether this very stream is there.

@@ -3,6 +3,7 @@
 //! All of it lies behind one short lock. No waker, no observer and no code of an inner body runs under that lock: the
 //! inner body is taken out to be polled, and what is to be dropped, woken or told is handed out as [`Effects`].
 
+mod decision;
 mod effects;
 mod readers;
 mod state;
@@ -446,9 +447,8 @@ impl Stream {
     /// Waits until no takeover is claimed.
     pub(crate) async fn claim_decided(&self) {
         let decision = self.lock().decision();
-        if let Some(mut decision) = decision {
-            // Nothing is ever sent: it closes.
-            let _ = decision.changed().await;
+        if let Some(decision) = decision {
+            decision.made().await;
         }
     }
 

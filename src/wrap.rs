@@ -19,6 +19,7 @@ use crate::handle::StreamHandle;
 use crate::jitter::jitter;
 use crate::observer::Observation;
 use crate::persistence::{OnOutage, Storage};
+use crate::random;
 use crate::registry::{Registry, Shared};
 use crate::resume::event_id::Token;
 use crate::resume::position::Position;
@@ -259,7 +260,10 @@ impl Wrap {
             headers: self.registry.intern(headers),
             exchange: self.exchange.clone(),
         };
-        let token = Token::random(&self.registry.keys).ok()?;
+        let mut bytes = [0; 12];
+        // Without random bytes no stream can be named, and the response passes as without the layer.
+        random::fill(&mut bytes).ok()?;
+        let token = Token::sign(bytes, &self.registry.keys);
         let (config, registry) = (Arc::clone(&self.config), Arc::clone(&self.registry));
         let stream = Arc::new(Stream::new(token, origin, config, registry, &self.inner_id));
         if let Some(storage) = &self.registry.storage {

@@ -20,6 +20,7 @@ use crate::handle::StreamId;
 use crate::jitter::jitter;
 use crate::log::{LaterGeneration, Progress, Restored};
 use crate::observer::Observation;
+use crate::random;
 use crate::registry::Registry;
 use crate::resume::event_id::Token;
 use crate::store::{
@@ -160,7 +161,7 @@ impl Storage {
         let Persistence { store, secret, options } = persistence;
         let mut random = [0; 16];
         // Without random bytes nothing can be named, and so nothing is produced.
-        let _ = getrandom::fill(&mut random);
+        let _ = random::fill(&mut random);
         Self {
             store,
             options,

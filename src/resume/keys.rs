@@ -1,7 +1,7 @@
 //! The keys of a layer, and the three keyed hashes made with them.
 
 use std::fmt;
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::hash::Hasher;
 
 use siphasher::sip::{SipHasher13, SipHasher24};
 use siphasher::sip128::{Hasher128, SipHasher24 as SipHasher128};
@@ -20,22 +20,6 @@ impl Keys {
         keys.mac.copy_from_slice(&secret[..16]);
         keys.inside.copy_from_slice(&secret[16..]);
         keys
-    }
-
-    /// Keys of this process alone. Fails only where the operating system gives no random bytes.
-    pub(crate) fn random() -> Result<Self, getrandom::Error> {
-        let mut secret = [0; 32];
-        getrandom::fill(&mut secret)?;
-        Ok(Self::new(&secret))
-    }
-
-    /// Keys from the seeds of the standard library's hash maps, where there are no random bytes to be had.
-    pub(crate) fn from_hasher() -> Self {
-        let mut secret = [0; 32];
-        for part in secret.chunks_mut(8) {
-            part.copy_from_slice(&RandomState::new().build_hasher().finish().to_le_bytes());
-        }
-        Self::new(&secret)
     }
 
     /// The MAC of a token's random part: the first half of its SipHash-2-4.
@@ -153,9 +137,8 @@ mod tests {
     }
 
     #[test]
-    fn random_keys_differ_and_are_never_printed() {
-        let (one, two) = (Keys::random().unwrap(), Keys::random().unwrap());
-        assert_ne!(one.mac(&[0; 12]), two.mac(&[0; 12]));
-        assert_eq!(format!("{one:?}"), "Keys(..)");
+    fn keys_of_two_secrets_differ_and_are_never_printed() {
+        assert_ne!(keys().mac(&[0; 12]), Keys::new(&[7; 32]).mac(&[0; 12]));
+        assert_eq!(format!("{:?}", keys()), "Keys(..)");
     }
 }

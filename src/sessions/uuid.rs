@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::random;
 use crate::store::{Error, ErrorKind};
 
 /// A new name: the time in milliseconds and 74 random bits.
@@ -11,7 +12,7 @@ use crate::store::{Error, ErrorKind};
 /// `Failed`, where the operating system gives no random bytes: a name that can be guessed is worse than none.
 pub(super) fn new() -> Result<String, Error> {
     let mut random = [0; 10];
-    getrandom::fill(&mut random)
+    random::fill(&mut random)
         .map_err(|_| Error::new(ErrorKind::Failed, "there are no random bytes"))?;
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Ok(v7(since.as_millis() as u64, random))

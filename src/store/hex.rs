@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::{Error, ErrorKind, Key};
+use crate::random;
 
 pub(super) fn hex(bytes: impl AsRef<[u8]>) -> String {
     let bytes = bytes.as_ref();
@@ -24,7 +25,7 @@ pub(super) fn named(digits: &str) -> Result<Key, Error> {
 /// A name that nobody else makes up.
 pub(super) fn unique() -> Result<String, Error> {
     let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| Error::new(ErrorKind::Failed, error))?;
+    random::fill(&mut bytes).map_err(|error| Error::new(ErrorKind::Failed, error))?;
     Ok(hex(bytes))
 }
 

@@ -1,6 +1,6 @@
 //! Wakes those of this process who wait for a stream; how news comes here from elsewhere is each store's own.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,7 +11,8 @@ use super::{Error, Extent, Key};
 /// Who waits for which stream.
 #[derive(Debug, Default)]
 pub(super) struct Wakeups {
-    waiting: Mutex<HashMap<Key, Waiting>>,
+    /// All are woken in the order of the names: a simulation repeats it.
+    waiting: Mutex<BTreeMap<Key, Waiting>>,
 }
 
 #[derive(Debug, Default)]
@@ -62,7 +63,7 @@ impl Wakeups {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Waiting>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, Waiting>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::task::Waker;
 
-use tokio::sync::watch;
-
 use super::Stream;
+use super::decision::Undecided;
 use crate::driver::{self, InnerBody};
 use crate::error::BoxError;
 use crate::observer::Observation;
@@ -22,7 +21,7 @@ pub(crate) struct Effects {
     /// With its number.
     pub(super) spawned: Option<(InnerBody, u32)>,
     /// Who waits for a takeover is woken when this is dropped.
-    pub(super) decided: Option<watch::Sender<()>>,
+    pub(super) decided: Option<Undecided>,
     pub(super) observations: Vec<Observation>,
 }
 

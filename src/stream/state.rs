@@ -12,10 +12,11 @@ use std::task::Waker;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::Step;
+use super::decision::Undecided;
 use super::readers::Readers;
 use crate::config::StartAt;
 use crate::driver::InnerBody;
@@ -70,7 +71,7 @@ enum Producer {
     /// A task does.
     Task,
     /// The inner service is being called for the next one. Dropped once that is decided, for those who wait for it.
-    Claimed(watch::Sender<()>),
+    Claimed(Undecided),
 }
 
 /// Whether the inner body goes on.
@@ -162,9 +163,9 @@ pub(crate) struct Start {
 }
 
 impl Producer {
-    fn into_decided(self) -> Option<watch::Sender<()>> {
+    fn into_decided(self) -> Option<Undecided> {
         match self {
-            Self::Claimed(decided) => Some(decided),
+            Self::Claimed(undecided) => Some(undecided),
             _ => None,
         }
     }

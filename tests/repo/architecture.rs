@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 /// The parts of `src`, each a file and the folder of its name. A part may import parts of its own level and of those
 /// above it in this table; the parts of the first level import nothing of the crate, not even each other.
 const LEVELS: [(&str, &[&str]); 8] = [
-    ("pure", &["cors", "error", "jitter", "query", "resume", "sse"]),
-    ("made of these", &["content", "pass", "store"]),
+    ("pure", &["cors", "error", "query", "random", "resume", "sse"]),
+    ("made of these", &["content", "jitter", "pass", "store"]),
     (
         "what is configured, observed, and whose a request is",
         &["binding", "config", "exchange", "observer"],
@@ -40,9 +40,12 @@ const LEVELS: [(&str, &[&str]); 8] = [
 /// Parts that may know of less than their level.
 const STRICT: [(&str, &[&str]); 2] = [
     // A layer of its own: it knows heads and events, and nothing of streams that can be resumed.
-    ("reconnect", &["answer", "ask", "content", "error", "jitter", "pass", "resume", "sse"]),
+    (
+        "reconnect",
+        &["answer", "ask", "content", "error", "jitter", "pass", "random", "resume", "sse"],
+    ),
     // Whoever writes a store needs nothing but these: it copies bytes.
-    ("store", &["jitter", "resume"]),
+    ("store", &["jitter", "random", "resume"]),
 ];
 
 /// Imports from a later level, each with its reason.

@@ -1,12 +1,12 @@
 //! How a stream goes on after its inner body was lost.
 
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::{Ending, Phase, Producer, State};
 use crate::error::ResumeErrorKind;
 use crate::registry::LingerPermit;
 use crate::resume::position::Position;
+use crate::stream::decision::{Decision, Undecided};
 use crate::stream::effects::Effects;
 use crate::stream::readers::{Close, Closing};
 
@@ -17,7 +17,7 @@ impl State {
         if free {
             fx.error = std::mem::replace(&mut self.phase, Phase::Live).into_error();
             self.ended_at = None;
-            self.producer = Producer::Claimed(watch::channel(()).0);
+            self.producer = Producer::Claimed(Undecided::new());
         }
         free
     }
@@ -33,10 +33,10 @@ impl State {
         self.is_undecided() && self.loss_told && position == next
     }
 
-    /// What closes when it is decided how the takeover goes that is claimed.
-    pub(in crate::stream) fn decision(&self) -> Option<watch::Receiver<()>> {
+    /// How the takeover goes that is claimed, if one is: to wait for.
+    pub(in crate::stream) fn decision(&self) -> Option<Decision> {
         match &self.producer {
-            Producer::Claimed(decided) => Some(decided.subscribe()),
+            Producer::Claimed(undecided) => Some(undecided.decision()),
             _ => None,
         }
     }

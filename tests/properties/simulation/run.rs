@@ -26,7 +26,7 @@ pub(crate) struct Outcome {
 pub(crate) fn run(seed: u64, tells: bool) -> Outcome {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_time().start_paused(true).build().unwrap();
-    tower_sse_resume::repeat_jitter(seed as u32);
+    tower_sse_resume::repeat_random(seed);
     runtime.block_on(async {
         let world = World::new(Plan::of(seed), tells);
         world.tell(|| format!("{:#?}", world.plan));

@@ -4,7 +4,7 @@ use std::future::{Future, pending};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tower_sse_resume::store::{
     Append, Claim, Error, ErrorKind, Extent, Key, MemoryStore, NewStream, Page, Purge, Record,
     Store, Swept,
@@ -17,7 +17,38 @@ use crate::random::Random;
 pub struct FaultyStore {
     door: Door,
     way: Arc<Mutex<Way>>,
-    condition: Arc<watch::Sender<Condition>>,
+    condition: Arc<Signal>,
+}
+
+/// What gets through now. Those who wait for it to change are woken in the order in which they came; `watch` has a
+/// random one.
+struct Signal {
+    condition: Mutex<Condition>,
+    changed: Notify,
+}
+
+impl Signal {
+    fn get(&self) -> Condition {
+        *self.condition.lock().unwrap()
+    }
+
+    fn set(&self, condition: Condition) {
+        let mut now = self.condition.lock().unwrap();
+        if *now != Condition::Dead && *now != condition {
+            *now = condition;
+            self.changed.notify_waiters();
+        }
+    }
+
+    async fn until(&self, holds: impl Fn(Condition) -> bool) {
+        loop {
+            let changed = self.changed.notified();
+            if holds(self.get()) {
+                return;
+            }
+            changed.await;
+        }
+    }
 }
 
 struct Way {
@@ -132,7 +163,10 @@ impl FaultyStore {
         Self {
             door: Door { store: store.clone(), witness: None },
             way: Arc::new(Mutex::new(way)),
-            condition: Arc::new(watch::channel(Condition::All).0),
+            condition: Arc::new(Signal {
+                condition: Mutex::new(Condition::All),
+                changed: Notify::new(),
+            }),
         }
     }
 
@@ -142,37 +176,27 @@ impl FaultyStore {
         self
     }
 
-    fn set(&self, condition: Condition) {
-        self.condition.send_if_modified(|now| {
-            let changes = *now != Condition::Dead && *now != condition;
-            if changes {
-                *now = condition;
-            }
-            changes
-        });
-    }
-
     fn is(&self, condition: Condition) -> bool {
-        *self.condition.borrow() == condition
+        self.condition.get() == condition
     }
 
     /// Nothing gets through any more.
     pub fn cut(&self) {
-        self.set(Condition::Cut);
+        self.condition.set(Condition::Cut);
     }
 
     /// What is on its way, and what comes, waits until it is mended.
     pub fn freeze(&self) {
-        self.set(Condition::Frozen);
+        self.condition.set(Condition::Frozen);
     }
 
     pub fn mend(&self) {
-        self.set(Condition::All);
+        self.condition.set(Condition::All);
     }
 
     /// Its instance is dead: it gets no answer any more.
     pub fn die(&self) {
-        self.set(Condition::Dead);
+        self.condition.set(Condition::Dead);
     }
 
     /// The instance dies at the call after so many more: before it arrives, or after that.
@@ -182,8 +206,7 @@ impl FaultyStore {
 
     /// Waits until the instance is dead.
     pub async fn died(&self) {
-        let mut condition = self.condition.subscribe();
-        let _ = condition.wait_for(|now| *now == Condition::Dead).await;
+        self.condition.until(|now| now == Condition::Dead).await;
     }
 
     pub fn is_dead(&self) -> bool {
@@ -238,8 +261,7 @@ impl FaultyStore {
 
     /// Waits while the way is frozen. Whether there is one then.
     async fn passes(&self) -> bool {
-        let mut condition = self.condition.subscribe();
-        let _ = condition.wait_for(|now| *now != Condition::Frozen).await;
+        self.condition.until(|now| now != Condition::Frozen).await;
         if self.is_dead() {
             pending::<()>().await;
         }
