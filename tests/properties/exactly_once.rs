@@ -48,6 +48,6 @@ fn each_client_sees_every_event_exactly_once_or_is_told_what_is_missing() {
     assert_eq!(
         failed,
         u64::MAX,
-        "to see it: SSE_RESUME_SEED={failed} cargo test --test properties exactly_once -- --nocapture"
+        "to see it: SSE_RESUME_SEED={failed} cargo test --test properties exactly_once:: -- --nocapture"
     );
 }
