@@ -87,13 +87,20 @@ where
 }
 
 /// Polls until `bytes` have come. Returns how many did.
-#[inline(never)]
 pub fn read<B>(body: Pin<&mut B>, bytes: usize) -> usize
 where
     B: Body<Data = Bytes>,
 {
-    let mut body = body;
-    let mut cx = Context::from_waker(Waker::noop());
+    read_with(body, bytes, Waker::noop())
+}
+
+/// Polls with this waker until `bytes` have come. Returns how many did.
+#[inline(never)]
+pub fn read_with<B>(mut body: Pin<&mut B>, bytes: usize, waker: &Waker) -> usize
+where
+    B: Body<Data = Bytes>,
+{
+    let mut cx = Context::from_waker(waker);
     let mut come = 0;
     while come < bytes {
         if let Poll::Ready(frame) = body.as_mut().poll_frame(&mut cx) {
