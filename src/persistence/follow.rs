@@ -46,6 +46,14 @@ pub(crate) async fn follow(stream: Arc<Stream>, storage: Arc<Storage>) {
     }
 }
 
+/// What came of asking where generations begin.
+enum Noted {
+    All,
+    /// One begins before where the readers are, who were ahead of what the store had.
+    Overtaken,
+    Unanswered,
+}
+
 struct Follower<'a> {
     stream: &'a Arc<Stream>,
     storage: &'a Storage,
@@ -73,15 +81,11 @@ impl Follower<'_> {
                 },
             };
             if page.extent.generation > 1 {
-                let before = self.stream.last_generation();
                 match self.while_read(self.note_generations()).await {
                     None => return Outcome::Left,
-                    Some(false) => continue,
-                    Some(true) if self.stream.is_past_generation_after(before) => {
-                        // Whoever is ahead of what the store had must not go on in the midst of what came instead.
-                        return Outcome::Ended(Ending::Aborted(None));
-                    }
-                    Some(true) => {}
+                    Some(Noted::Unanswered) => continue,
+                    Some(Noted::Overtaken) => return Outcome::Ended(Ending::Aborted(None)),
+                    Some(Noted::All) => {}
                 }
             }
             let Page { extent, pieces } = page;
@@ -115,14 +119,16 @@ impl Follower<'_> {
         }
     }
 
-    /// Learns where generations begin, before the events are shown that come after that. `false`: the store did not say.
-    async fn note_generations(&self) -> bool {
-        let record = self.storage.call(self.storage.store.record(&self.key)).await;
-        match &record {
-            Ok(record) => self.stream.note_generations(&generations(record)),
-            Err(_) => sleep(jitter(PAUSE, 1.0)).await,
+    /// Learns where generations begin, before the events are shown that come after that.
+    async fn note_generations(&self) -> Noted {
+        match self.storage.call(self.storage.store.record(&self.key)).await {
+            Ok(record) if self.stream.note_generations(&generations(&record)) => Noted::All,
+            Ok(_) => Noted::Overtaken,
+            Err(_) => {
+                sleep(jitter(PAUSE, 1.0)).await;
+                Noted::Unanswered
+            }
         }
-        record.is_ok()
     }
 
     /// Learns the inner service's last ID, which whoever comes back after the end goes on from. `false`: the store did not

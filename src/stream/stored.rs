@@ -212,20 +212,22 @@ impl Stream {
         self.lock().log.take_progress(progress);
     }
 
-    /// Whether a generation after `generation` begins before where it stands.
-    pub(crate) fn is_past_generation_after(&self, generation: u32) -> bool {
-        let state = self.lock();
-        state.log.first_after(generation).is_some_and(|first| first <= state.log.last())
-    }
-
     /// It is not known which ID of the inner service was in force where it begins.
     pub(crate) fn forget_inner_id(&self) {
         self.lock().log.forget_inner_id();
     }
 
-    /// Notes where the generations begin.
-    pub(crate) fn note_generations(&self, generations: &[LaterGeneration]) {
-        self.lock().log.note_generations(generations);
+    /// Notes where the generations begin, unless a new one begins before where it stands: whoever is ahead of what the
+    /// store had must not go on in the midst of what came instead, nor be told of a gap there. Returns whether it does.
+    pub(crate) fn note_generations(&self, generations: &[LaterGeneration]) -> bool {
+        let mut state = self.lock();
+        let (known, last) = (state.log.generation(), state.log.last());
+        let is_past = |(number, first, _): &LaterGeneration| *number > known && *first <= last;
+        let is_overtaken = generations.iter().any(is_past);
+        if !is_overtaken {
+            state.log.note_generations(generations);
+        }
+        !is_overtaken
     }
 
     /// Keeps the connections of those who wait from looking idle.

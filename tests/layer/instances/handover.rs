@@ -83,6 +83,50 @@ async fn a_client_that_waits_at_another_instance_breaks_off_when_the_producer_is
     assert_eq!(again.data(), ["2"]);
 }
 
+/// The gap was told at the client's own position, under the next generation: of that one it then lacked in silence as many
+/// events as were lost.
+#[tokio::test(start_paused = true)]
+async fn a_client_ahead_of_the_store_is_cut_off_before_it_is_put_into_what_came_instead() {
+    for has_ids in [false, true] {
+        let event = |number: u32, what: &str| {
+            let id = if has_ids { format!("id: {number}\n") } else { String::new() };
+            format!("{id}data: {what} {number}\n\n")
+        };
+        let instances = Instances::new(Durability::WriteBehind);
+        let (mut one, mut two) = (instances.start(), instances.start());
+        let mut three = instances.start();
+        let mut first = one.get("").await;
+        one.body().send(event(1, "stored"));
+        first.read_events(1).await;
+        let stored = first.last_event_id();
+        a_moment().await;
+        drop(three.get(&stored).await);
+        one.way.cut();
+        one.body().send(event(2, "lost") + &event(3, "lost"));
+        first.read_events(3).await;
+        let ahead = first.last_event_id();
+        let mut second = two.get(&ahead).await;
+        second.settle().await;
+        // It sees the lapse of the lease no earlier than what comes instead.
+        two.way.freeze();
+        a_lease().await;
+        let mut third = three.get(&stored).await;
+        assert_eq!(third.header("sse-resume"), Some("takeover"));
+        let gaps = usize::from(!has_ids);
+        (2..=5).for_each(|number| three.body().send(event(number, "instead")));
+        third.read_events(4 + gaps).await;
+        a_moment().await;
+        two.way.mend();
+        second.read_to_end().await;
+        assert!(second.is_broken());
+        assert!(second.events().is_empty(), "neither an event nor a gap: {:?}", second.events());
+        let mut again = two.get(&ahead).await;
+        two.body().send(event(4, "anew"));
+        again.read_events(1 + gaps).await;
+        assert_eq!(again.gaps().len(), gaps);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_producer_that_comes_back_to_life_after_it_was_superseded_says_nothing_more() {
     let instances = Instances::new(Durability::WriteBehind);
