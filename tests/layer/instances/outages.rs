@@ -1,7 +1,10 @@
 //! A store that is away.
 
+use std::time::Duration;
+
 use http::Method;
-use tower_sse_resume::{Durability, OnMissing, OnOutage};
+use tower_sse_resume::store::{Purge, Store};
+use tower_sse_resume::{Durability, OnMissing, OnOutage, Retention};
 
 use super::{Instances, a_moment};
 
@@ -14,7 +17,7 @@ async fn write_behind_clients_see_nothing_of_an_outage_and_recovery_is_automatic
     assert_eq!(first.header("sse-resume"), Some("fresh"));
     one.body().send("data: 1\n\n");
     first.read_events(1).await;
-    tokio::time::sleep(std::time::Duration::from_secs(30)).await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
     assert!(one.handle.stats().stored == 0);
     one.body().send("data: 2\n\n");
     first.read_events(2).await;
@@ -22,7 +25,7 @@ async fn write_behind_clients_see_nothing_of_an_outage_and_recovery_is_automatic
     let mut again = one.get(&from).await;
     again.read_events(2).await;
     one.way.mend();
-    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
     let mut second = two.get(&from).await;
     second.read_events(2).await;
     assert_eq!(second.data(), ["1", "2"]);
@@ -108,6 +111,37 @@ async fn a_purge_reaches_the_store_and_all_instances() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stream_that_the_store_forgot_in_an_outage_goes_on_where_it_is_produced() {
+    let mut instances = Instances::new(Durability::WriteBehind);
+    instances.layer = |layer| layer.retention(Retention::new().age(Duration::from_secs(60)));
+    let mut one = instances.start();
+    let mut client = one.begin("id: 1\ndata: 1\n\n").await;
+    a_moment().await;
+    one.way.cut();
+    // Its lease lapses, and with that it expires.
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    assert_eq!(instances.store.sweep().await.unwrap().streams, 1);
+    one.way.mend();
+    one.body().send("id: 2\ndata: 2\n\n");
+    client.read_events(2).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    // No claim is needed for its later generations, and none is made.
+    for (generation, event) in [(2, 3), (3, 4)] {
+        one.body().fail();
+        client.read_to_end().await;
+        client = one.get(&client.last_event_id()).await;
+        assert_eq!(client.header("sse-resume"), Some("takeover"));
+        one.body().send(format!("id: {event}\ndata: {event}\n\n"));
+        client.read_events(1).await;
+        assert_eq!(client.data(), [event.to_string()], "and no gap");
+        let id = client.last_event_id();
+        assert!(id.contains(&format!(".{generation}.{event}.")), "{id}");
+    }
+    assert_eq!(one.handle.stats().streams, 1);
+    assert_eq!(instances.store.purge(&Purge::All).await.unwrap(), 0, "the store has none");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_store_that_fails_for_ever_costs_no_more_than_one_batch() {
     let instances = Instances::new(Durability::WriteBehind);
     let mut one = instances.start();
@@ -118,7 +152,7 @@ async fn a_store_that_fails_for_ever_costs_no_more_than_one_batch() {
         one.body().send(data.clone());
         first.read();
         if number % 50 == 0 {
-            tokio::time::sleep(std::time::Duration::from_secs(20)).await;
+            tokio::time::sleep(Duration::from_secs(20)).await;
         }
     }
     assert_eq!(first.received.windows(2).filter(|pair| pair == b"\n\n").count(), 200);

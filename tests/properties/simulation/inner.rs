@@ -144,7 +144,7 @@ struct Saying {
 impl Saying {
     fn bind(&mut self) {
         if let Some(id) = self.handle.as_ref().and_then(StreamHandle::id) {
-            self.world.call(self.call, |call| call.key = Some(id.to_string()));
+            self.world.binds(self.call, &id.to_string());
             self.handle = None;
         }
     }

@@ -5,8 +5,10 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::FutureExt;
 use tokio::time::Instant;
-use tower_sse_resume::store::{Key, MemoryStore};
+use tower_sse_resume::store::{Keep, Key, MemoryStore, NewStream, Store};
 
 use super::plan::Plan;
 use support::faulty_store::Taken;
@@ -61,6 +63,13 @@ impl Facts {
     fn key(&self, token: &str) -> Option<String> {
         let request = self.tokens.get(token)?;
         self.calls.iter().rev().find(|call| call.request == *request)?.key.clone()
+    }
+
+    /// The generation that was claimed last for a call that goes on with a stream.
+    fn claimed(&self, key: &str, call: &Call) -> Option<u32> {
+        let mut claims = self.claims[..call.claims].iter();
+        let claim = claims.rfind(|claim| claim.key == key && claim.instance == call.instance);
+        claim.map(|claim| claim.generation)
     }
 }
 
@@ -121,6 +130,28 @@ impl World {
         facts.calls.len() - 1
     }
 
+    /// The answer to a call is a part of a stream.
+    pub(crate) fn binds(&self, number: usize, key: &str) {
+        let mut facts = self.facts();
+        let is_of_it = |call: &&Call| call.key.as_deref() == Some(key);
+        let is_begun = facts.calls.iter().any(|call| is_of_it(&call));
+        let before = facts.calls[..number].iter().filter(is_of_it);
+        let before = before.filter_map(|call| facts.claimed(key, call)).max();
+        let is_claimed = facts.claimed(key, &facts.calls[number]) > before;
+        facts.calls[number].key = Some(key.to_owned());
+        drop(facts);
+        // Where the store has forgotten a stream, its last producer goes on with it alone.
+        if is_begun && !is_claimed && self.has(key) {
+            self.violated(format!("call {number} goes on with {key}, which nobody has claimed"));
+        }
+    }
+
+    /// Whether the store has a stream.
+    fn has(&self, key: &str) -> bool {
+        let key = Key::new(key.to_owned()).unwrap();
+        self.store.record(&key).now_or_never().expect("it is in memory").is_ok()
+    }
+
     pub(crate) fn call<T>(&self, number: usize, change: impl FnOnce(&mut Call) -> T) -> T {
         change(&mut self.facts().calls[number])
     }
@@ -178,26 +209,43 @@ impl World {
     /// The generations of a stream, as far as they have begun.
     pub(crate) fn generations(&self, token: &str) -> BTreeMap<u32, Generation> {
         let facts = self.facts();
-        let Some(key) = facts.key(token) else { return BTreeMap::new() };
+        facts.key(token).map(|key| self.generations_of(&facts, &key)).unwrap_or_default()
+    }
+
+    fn generations_of(&self, facts: &Facts, key: &str) -> BTreeMap<u32, Generation> {
         let calls = facts.calls.iter().enumerate();
-        let mut bound = calls.filter(|(_, call)| call.key.as_ref() == Some(&key));
+        let mut bound = calls.filter(|(_, call)| call.key.as_deref() == Some(key));
         let first = bound.next().map(|(number, _)| number);
         let mut all = BTreeMap::from([(1, Generation { first: 1, call: first })]);
         for claim in facts.claims.iter().filter(|claim| claim.key == key) {
             all.insert(claim.generation, Generation { first: claim.first, call: None });
         }
+        let mut last = 1;
         for (number, call) in bound {
-            let claim = facts.claims[..call.claims]
-                .iter()
-                .rev()
-                .find(|claim| claim.key == key && claim.instance == call.instance);
-            if let Some(claim) = claim {
-                if let Some(generation) = all.get_mut(&claim.generation) {
-                    generation.call = Some(number);
-                }
+            let claimed = facts.claimed(key, call).filter(|claimed| *claimed > last);
+            last = claimed.unwrap_or_else(|| {
+                let first = self.end_of(facts, &all, last) + 1;
+                all.insert(last + 1, Generation { first, call: None });
+                last + 1
+            });
+            if let Some(generation) = all.get_mut(&last) {
+                generation.call = Some(number);
             }
         }
         all
+    }
+
+    /// The offset of the last event of a generation, as far as it was said.
+    fn end_of(&self, facts: &Facts, all: &BTreeMap<u32, Generation>, number: u32) -> u64 {
+        let call = |number| all.get(&number)?.call.map(|call| &facts.calls[call]);
+        let before = all.get(&number).map_or(0, |generation| generation.first - 1);
+        let (Some(begun), Some(call)) = (call(1), call(number)) else { return before };
+        if self.plan.topics[call.topic].has_ids {
+            // What it said once more has no offset.
+            (call.start + call.said).saturating_sub(begun.start).max(before)
+        } else {
+            before + call.said
+        }
     }
 
     pub(crate) fn call_of(&self, number: usize) -> Call {
@@ -211,4 +259,50 @@ impl World {
 
 fn name(key: &Key) -> String {
     String::from_utf8_lossy(key.as_bytes()).into_owned()
+}
+
+/// Two calls whose answers are one stream: the second one goes on after five events.
+fn goes_on(world: &World) {
+    for (request, start) in [(1, 1), (2, 6)] {
+        let call = world.called(Call {
+            topic: 0,
+            instance: 1,
+            request,
+            given: Some(start - 1),
+            start,
+            key: None,
+            said: 0,
+            ended: false,
+            claims: 0,
+        });
+        world.began_stream("token", request);
+        world.binds(call, "key");
+        world.call(call, |call| call.said = 5);
+    }
+}
+
+#[test]
+fn what_the_store_has_forgotten_its_producer_goes_on_with_alone() {
+    for has_ids in [true, false] {
+        let mut plan = Plan::of(0);
+        plan.topics[0].has_ids = has_ids;
+        let world = World::new(plan, false);
+        goes_on(&world);
+        assert_eq!(world.violation(), None);
+        let generations = world.generations("token");
+        let generations = generations.iter().map(|(number, it)| (*number, it.first, it.call));
+        assert_eq!(generations.collect::<Vec<_>>(), [(1, 1, Some(0)), (2, 6, Some(1))]);
+    }
+}
+
+#[tokio::test]
+async fn what_the_store_has_nobody_goes_on_with_unless_it_was_claimed() {
+    let world = World::new(Plan::of(0), false);
+    let keep = Keep { events: 1, bytes: 1, age: Duration::from_secs(1) };
+    let producer = Key::new("one").unwrap();
+    let origin = Bytes::new();
+    let new = NewStream { producer, session: None, owner: None, origin, keep };
+    world.store.create(&Key::new("key").unwrap(), &new).await.unwrap();
+    goes_on(&world);
+    assert!(world.violation().unwrap().contains("nobody has claimed"));
 }
