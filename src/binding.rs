@@ -1,10 +1,11 @@
 //! Which session, owner and target a request belongs to.
 
-use http::header::{AUTHORIZATION, COOKIE, HOST, ORIGIN};
+use http::header::{AUTHORIZATION, COOKIE, ORIGIN};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method};
 
 use crate::config::{Config, OwnerSource, SessionSource};
+use crate::host;
 use crate::query;
 use crate::resume::keys::Keys;
 
@@ -33,12 +34,13 @@ impl Binding {
         }
     }
 
-    /// Of a request that shares a stream, if it does: then only key, host and owner count.
+    /// Of a request that shares a stream, if it does: then only key, host and owner count. One that names several hosts
+    /// may be answered for another one than it is bound to, and shares nothing.
     pub(crate) fn shared(parts: &Parts, config: &Config, keys: &Keys) -> Option<Self> {
         let share = config.share.as_ref().filter(|_| parts.method == Method::GET)?;
-        let key = (share.key)(parts)?;
+        let key = (share.key)(parts).filter(|_| host::is_clear(parts))?;
         Some(Self {
-            target: keys.fingerprint(SHARED, [host(parts), key.as_bytes()]),
+            target: keys.fingerprint(SHARED, [&*host::name(parts), key.as_bytes()]),
             owner: if share.across_owners { None } else { owner(parts, config, keys) },
             session: None,
         })
@@ -62,7 +64,7 @@ impl Binding {
 }
 
 fn target(parts: &Parts, config: &Config, keys: &Keys) -> u128 {
-    let host = host(parts);
+    let host = host::name(parts);
     let name = config.query.as_deref();
     let query = parts.uri.query().map(|query| query::without(query, name));
     let origin = header(&parts.headers, &ORIGIN);
@@ -70,13 +72,7 @@ fn target(parts: &Parts, config: &Config, keys: &Keys) -> u128 {
     let query = query.as_deref().filter(|query| !query.is_empty()).map_or(&b""[..], str::as_bytes);
     // An absent origin is not an empty one.
     let (has_origin, origin): (&[u8], &[u8]) = origin.map_or((b"0", b""), |origin| (b"1", origin));
-    keys.fingerprint(TARGET, [host, path, query, has_origin, origin])
-}
-
-fn host(parts: &Parts) -> &[u8] {
-    let authority =
-        || parts.uri.authority().map_or(&b""[..], |authority| authority.as_str().as_bytes());
-    header(&parts.headers, &HOST).unwrap_or_else(authority)
+    keys.fingerprint(TARGET, [&*host, path, query, has_origin, origin])
 }
 
 /// The fingerprint of the owner that a request names.
@@ -131,6 +127,7 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
 #[cfg(test)]
 mod tests {
     use http::Request;
+    use http::header::HOST;
 
     use super::*;
 

@@ -369,6 +369,9 @@ impl SseResumeLayer {
     /// `key` is asked for each `GET`; `None` means that this one is not shared. The first request's response is what
     /// all get; later ones begin where [`start_at`](Self::start_at) says. Needs a Tokio runtime.
     ///
+    /// The host is the authority of the URI where there is one, else the `Host` header. A request with two `Host`
+    /// headers, or with an authority and another `Host`, shares nothing: the service may take it for either.
+    ///
     /// ```
     /// use tower_sse_resume::{SseResumeLayer, StartAt};
     ///

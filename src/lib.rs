@@ -96,6 +96,7 @@ mod error;
 mod exchange;
 mod future;
 mod handle;
+mod host;
 mod jitter;
 mod layer;
 mod log;

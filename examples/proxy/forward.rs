@@ -7,6 +7,7 @@
 //! - `Host`: an http upstream gets the client's, because servers compare it with `Origin`, with a list of allowed hosts,
 //!   or put it into links. An https upstream gets its own name, because that is what its certificate and its virtual
 //!   hosts are for; other reverse proxies do the same.
+//!   Two `Host` headers pass as they are, for the upstream to refuse, and never share a response.
 //! - `Upgrade` is ignored, as section 7.8 allows. So a client that only offers HTTP/2 is served by HTTP/1.1, and a
 //!   WebSocket handshake gets what the upstream says to a plain request. `CONNECT` is 501.
 //! - `Expect` is left out: the proxy says `100 Continue` itself as soon as the upstream takes the body.

@@ -7,6 +7,7 @@ mod drain;
 mod eviction_races;
 mod flush_before_error;
 mod forged_ids;
+mod hosts;
 mod ids_only;
 mod instances;
 mod lifecycle;

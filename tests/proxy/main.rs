@@ -4,3 +4,4 @@ mod options;
 mod passthrough;
 mod pure;
 mod reconnect;
+mod shared;
