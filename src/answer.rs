@@ -8,6 +8,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::body::ResumeBody;
+use crate::caches;
 use crate::config::{Config, SessionSource};
 
 /// How a response came about; see [`Answer`].
@@ -62,7 +63,7 @@ fn is_event_stream_type(value: &HeaderValue) -> bool {
     essence.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
 }
 
-/// Takes out what would be wrong of a body that the layer rewrites, and forbids caches to keep it.
+/// Takes out what would be wrong of a body that the layer rewrites, and what lets caches answer others with it.
 pub(crate) fn wrap_headers(headers: &mut HeaderMap) {
     for name in [CONTENT_LENGTH, ETAG, ACCEPT_RANGES] {
         headers.remove(name);
@@ -70,12 +71,11 @@ pub(crate) fn wrap_headers(headers: &mut HeaderMap) {
     for name in ["digest", "content-digest", "repr-digest", "content-md5"] {
         headers.remove(name);
     }
-    if !headers.contains_key(CACHE_CONTROL) {
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    }
+    caches::forbid_sharing(headers);
 }
 
 /// The headers that every later response of a stream has: of the wrapped first one, those that are about the stream.
+/// None of these responses is stored.
 pub(crate) fn kept_headers(headers: &HeaderMap, config: &Config) -> HeaderMap {
     let always = [
         CONTENT_TYPE,
@@ -99,6 +99,7 @@ pub(crate) fn kept_headers(headers: &HeaderMap, config: &Config) -> HeaderMap {
             }
         }
     }
+    caches::forbid_storing(&mut kept);
     kept
 }
 
@@ -185,6 +186,7 @@ mod tests {
         let kept = kept_headers(first.headers(), &config);
         let mut names: Vec<_> = kept.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
-        assert_eq!(names, ["content-type", "vary", "x-mine"]);
+        assert_eq!(names, ["cache-control", "content-type", "vary", "x-mine"]);
+        assert_eq!(kept[CACHE_CONTROL], "no-store");
     }
 }

@@ -86,6 +86,7 @@ mod answer;
 mod ask;
 mod binding;
 mod body;
+mod caches;
 mod config;
 mod content;
 mod cors;

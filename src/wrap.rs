@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use http::header::CONTENT_LENGTH;
 use http::request::Parts;
 use http::{HeaderMap, Response};
 use http_body::Body;
@@ -165,7 +164,7 @@ impl Wrap {
     fn pass_off<B>(&self, mut response: Response<B>) -> Response<ResumeBody<B>> {
         response.headers_mut().insert(answer::SSE_RESUME, Answer::Off.value());
         let Some(gap) = &self.gap else { return response.map(ResumeBody::pass) };
-        response.headers_mut().remove(CONTENT_LENGTH);
+        answer::wrap_headers(response.headers_mut());
         response.map(|body| ResumeBody::told(gap, &self.config, body))
     }
 

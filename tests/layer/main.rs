@@ -1,6 +1,7 @@
 //! `SseResumeLayer` in process, around services that the tests write by hand.
 
 mod bounds;
+mod caches;
 mod compression;
 mod cors;
 mod drain;

@@ -818,7 +818,7 @@ async fn a_resumed_response_has_the_streams_headers_and_never_cookies_dates_or_t
         "access-control-allow-credentials: true",
         "access-control-allow-origin: https://a.example",
         "access-control-expose-headers: x-mine",
-        "cache-control: no-cache, private",
+        "cache-control: no-cache, private, no-store",
         "content-type: text/event-stream; charset=utf-8",
         &format!("sse-resume-from: {id}"),
         "sse-resume: replay",

@@ -60,9 +60,15 @@ fn check_primings(responses: &[Response<'_>]) {
 
 fn check_kept_headers(head: &Value, first: &Value) {
     if head["status"] == 200 {
-        for name in ["content-type", "cache-control", "x-accel-buffering", "mcp-session-id"] {
+        for name in ["content-type", "x-accel-buffering", "mcp-session-id"] {
             assert_eq!(head.get(name), first.get(name), "{name}");
         }
+        let caching = |head: &Value| head["cache-control"].as_str().unwrap_or_default().to_owned();
+        let (of_first, own) = (caching(first), caching(head));
+        assert!(
+            own.starts_with(&of_first) && own.contains("no-store"),
+            "{own:?} after {of_first:?}"
+        );
     }
 }
 
