@@ -8,6 +8,7 @@ use crate::config::{Config, OwnerSource, SessionSource};
 use crate::host;
 use crate::query;
 use crate::resume::keys::Keys;
+use crate::set_cookie;
 
 /// The domains of the fingerprints here.
 const TARGET: u8 = 1;
@@ -46,20 +47,28 @@ impl Binding {
         })
     }
 
-    /// The same, with the session that a response has just named if the request named none.
-    pub(crate) fn with_session_of(
-        self,
-        response: &HeaderMap,
-        config: &Config,
-        keys: &Keys,
-    ) -> Self {
-        let named = || match &config.session {
+    /// The same as the client will be known from now on: by the session, or the cookies, that this response gives it. A
+    /// header names a session if the request named none; a cookie takes the place of the client's.
+    pub(crate) fn named_by(self, response: &HeaderMap, config: &Config, keys: &Keys) -> Self {
+        let session = match &config.session {
             Some(SessionSource::Header(name)) => {
-                header(response, name).map(|name| session_named(name, keys))
+                let named = || header(response, name).map(|name| session_named(name, keys));
+                self.session.or_else(named)
             }
-            _ => None,
+            Some(SessionSource::Cookie(name)) => {
+                let set = set_cookie::value(response, name);
+                set.map(|name| session_named(name, keys)).or(self.session)
+            }
+            None => None,
         };
-        Self { session: self.session.or_else(named), ..self }
+        let owner = match &config.owner {
+            OwnerSource::Cookie(name) => {
+                let set = set_cookie::value(response, name);
+                set.map(|name| owner_named(name, keys)).or(self.owner)
+            }
+            _ => self.owner,
+        };
+        Self { owner, session, ..self }
     }
 }
 
@@ -90,11 +99,11 @@ fn session(headers: &HeaderMap, config: &Config, keys: &Keys) -> Option<u128> {
     session_name(headers, config).map(|name| session_named(name, keys))
 }
 
-/// The name of the session that a request names.
+/// The name of the session that a request names. An empty cookie is one that was deleted.
 pub(crate) fn session_name<'a>(headers: &'a HeaderMap, config: &Config) -> Option<&'a [u8]> {
     match config.session.as_ref()? {
         SessionSource::Header(name) => header(headers, name),
-        SessionSource::Cookie(name) => cookie(headers, name),
+        SessionSource::Cookie(name) => cookie(headers, name).filter(|name| !name.is_empty()),
     }
 }
 

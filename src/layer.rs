@@ -235,7 +235,7 @@ impl SseResumeLayer {
         self.set(|config| config.session = Some(SessionSource::Header(name)))
     }
 
-    /// The cookie that names the session of a request. Default: none.
+    /// The cookie that names the session of a request, or that the response which begins one sets. Default: none.
     #[must_use]
     pub fn session_cookie(self, name: impl Into<String>) -> Self {
         self.set(|config| config.session = Some(SessionSource::Cookie(name.into())))
@@ -276,7 +276,7 @@ impl SseResumeLayer {
         self.set(|config| config.owner = OwnerSource::Header(name))
     }
 
-    /// The cookie that names a stream's owner. Default: none.
+    /// The cookie that names a stream's owner, in the request or, where the first response sets it, there. Default: none.
     #[must_use]
     pub fn owner_cookie(self, name: impl Into<String>) -> Self {
         self.set(|config| config.owner = OwnerSource::Cookie(name.into()))

@@ -115,6 +115,7 @@ mod resume;
 mod resumed;
 mod service;
 mod sessions;
+mod set_cookie;
 mod sharing;
 mod stream;
 mod takeover;

@@ -249,7 +249,7 @@ impl Wrap {
         answer::wrap_headers(&mut headers);
         let headers = answer::kept_headers(&headers, &self.config);
         let named = |binding: Binding| {
-            binding.with_session_of(response.headers(), &self.config, &self.registry.keys)
+            binding.named_by(response.headers(), &self.config, &self.registry.keys)
         };
         let origin = Origin {
             binding: if self.is_shared { self.binding } else { named(self.binding) },

@@ -25,6 +25,7 @@ mod reconnect;
 mod reconnection_time;
 mod reentrancy;
 mod retention;
+mod session_cookies;
 mod sessions;
 mod sharing;
 mod slow_readers;

@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 /// The parts of `src`, each a file and the folder of its name. A part may import parts of its own level and of those
 /// above it in this table; the parts of the first level import nothing of the crate, not even each other.
 const LEVELS: [(&str, &[&str]); 8] = [
-    ("pure", &["caches", "cors", "error", "host", "query", "random", "resume", "sse"]),
+    (
+        "pure",
+        &["caches", "cors", "error", "host", "query", "random", "resume", "set_cookie", "sse"],
+    ),
     ("made of these", &["content", "jitter", "pass", "store"]),
     (
         "what is configured, observed, and whose a request is",
