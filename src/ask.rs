@@ -2,7 +2,7 @@
 
 use http::header::{ACCEPT, CACHE_CONTROL};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 
 use crate::config::{Config, Priming};
 use crate::exchange::Primer;
@@ -64,6 +64,28 @@ impl Asked {
             Parsed::Malformed => Self::Malformed,
             Parsed::Id(id) => Self::Id(id),
         }
+    }
+}
+
+/// Whether a request has an ID of ours, wherever one may be.
+pub(crate) fn has_ours(headers: &HeaderMap, uri: &Uri, config: &Config, keys: &Keys) -> bool {
+    let is_ours = |value: &[u8]| Asked::read(value, config, keys) != Asked::NotOurs;
+    let query = config.query.as_ref().zip(uri.query());
+    headers.get_all(LAST_EVENT_ID).iter().any(|value| is_ours(value.as_bytes()))
+        || query.is_some_and(|(name, query)| query::values(query, name).any(|id| is_ours(&id)))
+}
+
+/// Takes what is ours out of a request that is not to be resumed. All else stays, other IDs too.
+pub(crate) fn leave_out(parts: &mut Parts, config: &Config, keys: &Keys) {
+    let is_ours = |value: &[u8]| Asked::read(value, config, keys) != Asked::NotOurs;
+    let values = parts.headers.get_all(LAST_EVENT_ID).iter();
+    let others: Vec<_> = values.filter(|value| !is_ours(value.as_bytes())).cloned().collect();
+    parts.headers.remove(LAST_EVENT_ID);
+    for value in others {
+        parts.headers.append(LAST_EVENT_ID, value);
+    }
+    if let Some(name) = &config.query {
+        query::remove_values(&mut parts.uri, name, is_ours);
     }
 }
 

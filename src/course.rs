@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Weak};
 
-use http::Method;
 use http::request::Parts;
+use http::{Method, Request};
 
 use crate::answer;
 use crate::ask::{self, Asked};
@@ -87,6 +87,19 @@ impl Chooser {
             }
             _ => self.unknown(parts, binding, Some(&id), GapReason::Unknown),
         }
+    }
+
+    /// A request that is not resumed, for its method: as it is, less an ID of ours.
+    pub(crate) fn less_ours<B>(&self, request: Request<B>) -> Request<B> {
+        let (config, keys) = (&*self.config, &self.shared.registry.keys);
+        if !ask::has_ours(request.headers(), request.uri(), config, keys) {
+            return request;
+        }
+        let (mut parts, body) = request.into_parts();
+        if config.only.as_ref().is_none_or(|only| only(&parts)) {
+            ask::leave_out(&mut parts, config, keys);
+        }
+        Request::from_parts(parts, body)
     }
 
     /// The store, if there is one.

@@ -207,7 +207,8 @@ impl SseResumeLayer {
     /// The methods whose responses are wrapped. Default: `GET`.
     ///
     /// Others may be answers that nobody should ask for twice: a `GET` may resume a `POST`'s stream, but never calls the
-    /// inner service for it. Keep `GET` in the list for that.
+    /// inner service for it. Keep `GET` in the list for that. Requests with any other method reach the inner service as
+    /// they are, less an ID of the layer's.
     ///
     /// ```
     /// use http::Method;

@@ -26,7 +26,21 @@ pub(crate) fn without<'a>(query: &'a str, name: Option<&str>) -> Cow<'a, str> {
 /// Takes the parameters called `name` out of `uri`.
 pub(crate) fn remove(uri: &mut Uri, name: &str) {
     let Some(query) = uri.query() else { return };
-    let query = without(query, Some(name));
+    let query = without(query, Some(name)).into_owned();
+    replace(uri, &query);
+}
+
+/// Takes those parameters called `name` out of `uri` that have such a value.
+pub(crate) fn remove_values(uri: &mut Uri, name: &str, which: impl Fn(&[u8]) -> bool) {
+    let Some(query) = uri.query() else { return };
+    let is_one = |pair: &&str| values(pair, name).any(|value| which(&value));
+    let rest: Vec<_> = query.split('&').filter(|pair| !is_one(pair)).collect();
+    let query = rest.join("&");
+    replace(uri, &query);
+}
+
+/// Gives `uri` another query; an empty one is none.
+fn replace(uri: &mut Uri, query: &str) {
     let target =
         if query.is_empty() { uri.path().to_owned() } else { format!("{}?{query}", uri.path()) };
     let mut parts = std::mem::take(uri).into_parts();
@@ -76,6 +90,19 @@ mod tests {
         assert_eq!(removed("/p?a=1&id=1&b=2"), "/p?a=1&b=2");
         assert_eq!(removed("/p?id&idx=1"), "/p?idx=1");
         assert_eq!(removed("http://h:1/p?id=1&a"), "http://h:1/p?a");
+        assert_eq!(removed("/p"), "/p");
+    }
+
+    #[test]
+    fn only_parameters_of_such_a_value_are_taken_out() {
+        let removed = |target: &str| {
+            let mut uri: Uri = target.parse().unwrap();
+            remove_values(&mut uri, "id", |value| value == b"a.b");
+            uri.to_string()
+        };
+        assert_eq!(removed("/p?id=a%2eb"), "/p");
+        assert_eq!(removed("/p?id=1&id=a.b&id=2&id&x=a.b"), "/p?id=1&id=2&id&x=a.b");
+        assert_eq!(removed("http://h:1/p?y=%zz&id=a.b"), "http://h:1/p?y=%zz");
         assert_eq!(removed("/p"), "/p");
     }
 }

@@ -103,18 +103,20 @@ impl<S> SseResume<S> {
         let is_ours = self.chooser.config.methods.contains(request.method());
         if !is_ours {
             let asks = cors::asks_for_last_event_id(request.method(), request.headers());
-            let call = self.inner.call(request);
+            let call = self.inner.call(self.chooser.less_ours(request));
             return if asks { ResponseFuture::preflight(call) } else { ResponseFuture::pass(call) };
         }
         let (mut parts, body) = request.into_parts();
         if self.chooser.config.only.as_ref().is_some_and(|only| !only(&parts)) {
             return ResponseFuture::pass(self.inner.call(Request::from_parts(parts, body)));
         }
-        let mut asked =
-            Asked::take(&mut parts, &self.chooser.config, &self.chooser.shared.registry.keys);
-        if self.chooser.config.only_gets_resume && parts.method != Method::GET {
-            asked = Asked::NotOurs;
-        }
+        let (config, keys) = (&self.chooser.config, &self.chooser.shared.registry.keys);
+        let asked = if config.only_gets_resume && parts.method != Method::GET {
+            ask::leave_out(&mut parts, config, keys);
+            Asked::NotOurs
+        } else {
+            Asked::take(&mut parts, config, keys)
+        };
         let course = self.chooser.course(&mut parts, asked);
         self.take(course, parts, body)
     }

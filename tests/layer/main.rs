@@ -32,5 +32,6 @@ mod slow_readers;
 mod takeover;
 mod takeover_races;
 mod two_runtimes;
+mod unresumed_methods;
 mod wire;
 mod without_runtime;
