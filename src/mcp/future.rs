@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
@@ -75,18 +75,27 @@ where
 pub(super) struct After {
     pub(super) sessions: Sessions,
     pub(super) binding: Binding,
-    pub(super) ends_session: bool,
+    pub(super) method: Method,
     pub(super) has_session: bool,
     pub(super) call: Arc<Call>,
 }
 
 impl After {
     fn answered(&self, status: StatusCode) {
-        let is_over = status == StatusCode::NOT_FOUND || self.ends_session && status.is_success();
-        if self.has_session && is_over {
-            self.sessions.purge(&self.binding);
+        if self.has_session {
+            match (&self.method, status) {
+                (&Method::DELETE, status) if status.is_success() => {
+                    self.sessions.ended(&self.binding);
+                }
+                // The server does not know the session any more, if it is the server that answers.
+                (&Method::GET | &Method::POST | &Method::DELETE, StatusCode::NOT_FOUND) => {
+                    self.sessions.not_found(&self.binding);
+                }
+                _ => {}
+            }
         }
-        let Some(message) = self.call.message() else { return };
+        // What a server refuses it does not do.
+        let Some(message) = self.call.message().filter(|_| status.is_success()) else { return };
         let is_cancelled = message.method.as_deref() == Some("notifications/cancelled");
         // Where there are sessions, the server knows which call it is.
         if let (true, false, Some(id)) = (is_cancelled, self.has_session, &message.request_id) {

@@ -68,7 +68,7 @@ where
         let after = After {
             binding: self.sessions.binding(&parts),
             sessions: self.sessions.clone(),
-            ends_session: parts.method == Method::DELETE,
+            method: parts.method.clone(),
             has_session: parts.headers.contains_key(MCP_SESSION_ID),
             call: Arc::clone(&call),
         };

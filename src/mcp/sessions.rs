@@ -10,6 +10,14 @@ use crate::layer::SseResumeLayer;
 use crate::registry::Registry;
 use crate::stream::Stream;
 
+/// What became of a session's streams.
+struct Purged {
+    /// How many there were at the endpoint, and are no more.
+    here: usize,
+    /// Whether there are others at another one.
+    is_elsewhere: bool,
+}
+
 /// The streams of a layer, by whose they are.
 #[derive(Clone)]
 pub(super) struct Sessions {
@@ -27,20 +35,41 @@ impl Sessions {
         Binding::of(parts, &self.config, &self.registry.keys)
     }
 
-    /// Forgets all streams of a session that belong to the owner of this binding, and the session itself if it is kept in
-    /// a store.
-    pub(super) fn purge(&self, binding: &Binding) {
-        let Some(session) = binding.session else { return };
-        if let Some(keeper) = &self.config.sessions {
+    /// The server has ended a session for its client: forgets its streams, and the session itself if it is kept in a store.
+    /// Where it has streams here, but none at this endpoint, something else than a session was deleted.
+    pub(super) fn ended(&self, binding: &Binding) {
+        let Purged { here, is_elsewhere } = self.purge(binding);
+        if here > 0 || !is_elsewhere {
+            self.end_stored(binding);
+        }
+    }
+
+    /// The server does not know a session: the same, but where the session has no streams here, the answer may be about
+    /// anything.
+    pub(super) fn not_found(&self, binding: &Binding) {
+        if self.purge(binding).here > 0 {
+            self.end_stored(binding);
+        }
+    }
+
+    /// Forgets the streams of a session that its owner has at this endpoint.
+    fn purge(&self, binding: &Binding) -> Purged {
+        let mut purged = Purged { here: 0, is_elsewhere: false };
+        if binding.session.is_some_and(|session| self.registry.has_session(session)) {
+            purged.here = self.registry.purge(|stream| {
+                let other = &stream.origin.binding;
+                let is_its = other.session == binding.session && other.owner == binding.owner;
+                purged.is_elsewhere |= is_its && other.target != binding.target;
+                is_its && other.target == binding.target
+            });
+        }
+        purged
+    }
+
+    fn end_stored(&self, binding: &Binding) {
+        if let (Some(keeper), Some(session)) = (&self.config.sessions, binding.session) {
             keeper.end_later(session, binding.owner, &self.registry);
         }
-        if !self.registry.has_session(session) {
-            return;
-        }
-        self.registry.purge(|stream| {
-            let other = &stream.origin.binding;
-            other.session == Some(session) && other.owner == binding.owner
-        });
     }
 
     /// Lets go of the inner body that answers the call with this ID, unless somebody reads it. Where several live calls

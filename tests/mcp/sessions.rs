@@ -1,6 +1,6 @@
 //! Whose a stream is, and when a session ends. (Requirements 13, 14 and 15.)
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use serde_json::json;
 use tower_sse_resume::store::MemoryStore;
 use tower_sse_resume::{SessionAccess, Sessions};
@@ -167,6 +167,104 @@ async fn a_purge_reaches_no_other_session_and_no_other_owner() {
     }
 }
 
+/// The answers after which a session is over, each with the requests that it may be an answer to.
+fn endings() -> Vec<(StatusCode, Vec<Ask>)> {
+    let all = vec![Ask::call(3), Ask::get(), Ask::delete(), Ask::post(note(1))];
+    vec![(StatusCode::NOT_FOUND, all), (StatusCode::NO_CONTENT, vec![Ask::delete()])]
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_for_another_path_or_host_ends_no_session() {
+    let elsewhere: [fn(Ask) -> Ask; 4] = [
+        |ask| ask.at("/items/5"),
+        |ask| ask.at("/mcp/other"),
+        |ask| ask.at("/mcp?tenant=2"),
+        |ask| ask.with("host", "other.example"),
+    ];
+    for (ended, asks) in endings() {
+        for (ask, to) in asks.iter().flat_map(|ask| elsewhere.map(|to| (ask, to))) {
+            let mut app = Mcp::new();
+            let (ids, mut client) = session(&mut app, |ask| ask).await;
+            app.server.scripted.answer_next(status(ended));
+            assert_eq!(app.send(&to(ask.clone())).await.status, ended);
+            settle().await;
+            client.settle().await;
+            assert_eq!(client.end, End::Open);
+            assert_eq!([0, 1, 2].map(|call| app.body(call).is_dropped()), [false; 3]);
+            for id in ids {
+                assert_eq!(app.resume(&id).await.status, StatusCode::OK);
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_session_leaves_another_endpoints_of_the_same_name() {
+    for (ended, asks) in endings() {
+        for ask in asks {
+            let mut app = Mcp::new();
+            let id = cut_call(&mut app, &Ask::call(1)).await;
+            let other = cut_call(&mut app, &Ask::call(1).at("/other")).await;
+            app.server.scripted.answer_next(status(ended));
+            app.send(&ask).await;
+            settle().await;
+            assert_eq!([0, 1].map(|call| app.body(call).is_dropped()), [true, false]);
+            assert_eq!(app.resume(&id).await.status, StatusCode::BAD_REQUEST);
+            let there = app.send(&Ask::get().at("/other").after(&other)).await;
+            assert_eq!(there.status, StatusCode::OK);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_404_to_a_method_that_the_protocol_does_not_have_ends_no_session() {
+    for method in [Method::HEAD, Method::OPTIONS, Method::PUT, Method::PATCH] {
+        let mut app = Mcp::new();
+        let (_, _client) = session(&mut app, |ask| ask).await;
+        app.server.scripted.answer_next(status(StatusCode::NOT_FOUND));
+        app.send(&Ask::get().by(method)).await;
+        settle().await;
+        assert_eq!([0, 1, 2].map(|call| app.body(call).is_dropped()), [false; 3]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_kept_in_a_store_does_not_end_by_answers_for_other_paths() {
+    for (ended, asks) in endings() {
+        for ask in asks {
+            let mut app = Mcp::with(|layer| layer.sessions(Sessions::new(MemoryStore::new())));
+            let ada = |ask: Ask| ask.with(OWNER, "Bearer ada").session("named-by-the-server");
+            cut_call(&mut app, &ada(Ask::call(1))).await;
+            let extensions = app.server.scripted.call(0).extensions;
+            let access = extensions.get::<SessionAccess>().unwrap();
+            access.create_named("named-by-the-server", "").await.unwrap();
+            let stored = app.handle.stored_sessions().unwrap();
+            for (path, left) in [("/items/5", 1), ("/mcp", 0)] {
+                app.server.scripted.answer_next(status(ended));
+                app.send(&ada(ask.clone()).at(path)).await;
+                settle().await;
+                assert_eq!(stored.count().await.unwrap(), left, "{ended} {path}");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_without_streams_here_ends_by_a_delete_that_is_accepted_alone() {
+    for (ended, left) in [(StatusCode::NOT_FOUND, 1), (StatusCode::NO_CONTENT, 0)] {
+        let mut app = Mcp::with(|layer| layer.sessions(Sessions::new(MemoryStore::new())));
+        app.server.scripted.answer_next(status(StatusCode::ACCEPTED));
+        app.send(&Ask::post(note(1))).await;
+        let extensions = app.server.scripted.call(0).extensions;
+        let access = extensions.get::<SessionAccess>().unwrap();
+        access.create_named("session-one", "").await.unwrap();
+        app.server.scripted.answer_next(status(ended));
+        app.send(&Ask::delete()).await;
+        settle().await;
+        assert_eq!(app.handle.stored_sessions().unwrap().count().await.unwrap(), left);
+    }
+}
+
 // 15
 
 #[tokio::test(start_paused = true)]
@@ -201,4 +299,40 @@ async fn cancelling_a_call_of_a_session_is_left_to_the_server() {
     app.say(0, &note(2));
     let mut client = app.resume(&id).await;
     assert_eq!(all(&mut client).await, [note(2)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancellation_that_the_server_refuses_drops_nothing() {
+    let stateless = |ask: Ask| ask.without(SESSION).with(OWNER, "Bearer ada");
+    for (answer, is_dropped) in [
+        (StatusCode::OK, true),
+        (StatusCode::NO_CONTENT, true),
+        (StatusCode::SEE_OTHER, false),
+        (StatusCode::BAD_REQUEST, false),
+        (StatusCode::UNAUTHORIZED, false),
+        (StatusCode::FORBIDDEN, false),
+        (StatusCode::NOT_FOUND, false),
+        (StatusCode::TOO_MANY_REQUESTS, false),
+        (StatusCode::INTERNAL_SERVER_ERROR, false),
+    ] {
+        let mut app = Mcp::new();
+        let id = cut_call(&mut app, &stateless(Ask::call(7))).await;
+        app.server.scripted.answer_next(status(answer));
+        assert_eq!(app.send(&stateless(Ask::post(cancelled(7)))).await.status, answer);
+        settle().await;
+        assert_eq!(app.body(0).is_dropped(), is_dropped, "{answer}");
+        let client = app.send(&stateless(Ask::get().after(&id))).await;
+        assert_eq!(client.status, StatusCode::OK, "{answer}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancellation_for_another_path_drops_nothing() {
+    let stateless = |ask: Ask| ask.without(SESSION).with(OWNER, "Bearer ada");
+    let mut app = Mcp::new();
+    cut_call(&mut app, &stateless(Ask::call(7))).await;
+    app.server.scripted.answer_next(status(StatusCode::ACCEPTED));
+    app.send(&stateless(Ask::post(cancelled(7))).at("/other")).await;
+    settle().await;
+    assert!(!app.body(0).is_dropped());
 }
