@@ -3,13 +3,16 @@
 use http::header::{
     ACCEPT_RANGES, ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE,
-    ETAG, RETRY_AFTER, VARY,
+    ETAG, RETRY_AFTER, SET_COOKIE, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
+use crate::binding::Page;
 use crate::body::ResumeBody;
 use crate::caches;
 use crate::config::{Config, SessionSource};
+use crate::cors;
+use crate::stream::Origin;
 
 /// How a response came about; see [`Answer`].
 pub(crate) const SSE_RESUME: HeaderName = HeaderName::from_static("sse-resume");
@@ -74,33 +77,65 @@ pub(crate) fn wrap_headers(headers: &mut HeaderMap) {
     caches::forbid_sharing(headers);
 }
 
-/// The headers that every later response of a stream has: of the wrapped first one, those that are about the stream.
-/// None of these responses is stored.
-pub(crate) fn kept_headers(headers: &HeaderMap, config: &Config) -> HeaderMap {
+/// The headers that are kept of a wrapped first response: those that are about the stream.
+pub(crate) fn kept_headers(headers: &HeaderMap, config: &Config, is_shared: bool) -> HeaderMap {
     let always = [
         CONTENT_TYPE,
         CACHE_CONTROL,
         VARY,
         X_ACCEL_BUFFERING,
-        // A later client has the same `Origin`, which is part of the binding.
         ACCESS_CONTROL_ALLOW_ORIGIN,
         ACCESS_CONTROL_ALLOW_CREDENTIALS,
         ACCESS_CONTROL_EXPOSE_HEADERS,
     ];
-    let session = match &config.session {
-        Some(SessionSource::Header(name)) => Some(name),
-        _ => None,
-    };
     let mut kept = HeaderMap::new();
-    for name in always.iter().chain(session).chain(&config.keep_headers) {
+    for name in always.iter().chain(session_header(config)).chain(&config.keep_headers) {
         for value in headers.get_all(name) {
             if !kept.get_all(name).iter().any(|old| old == value) {
                 kept.append(name, value.clone());
             }
         }
     }
-    caches::forbid_storing(&mut kept);
+    forget_client(&mut kept, config, is_shared);
     kept
+}
+
+/// Takes out what is about the first client alone, and lets no cache store what is left.
+pub(crate) fn forget_client(kept: &mut HeaderMap, config: &Config, is_shared: bool) {
+    kept.remove(SET_COOKIE);
+    kept.remove("set-cookie2");
+    if let Some(session) = session_header(config).filter(|_| is_shared) {
+        kept.remove(session);
+    }
+    caches::forbid_storing(kept);
+}
+
+fn session_header(config: &Config) -> Option<&HeaderName> {
+    match &config.session {
+        Some(SessionSource::Header(name)) => Some(name),
+        _ => None,
+    }
+}
+
+/// The headers of a later response of a stream, to a request from this page: what pages may do is only for the first one's
+/// like. Where that is not known, it is what the binding says; a shared stream's says nothing of pages.
+pub(crate) fn later_headers(origin: &Origin, page: Page) -> HeaderMap {
+    let mut headers = HeaderMap::clone(&origin.headers);
+    if !origin.page.map_or(!origin.is_shared, |first| first == page) {
+        let names = headers.keys().filter(|name| cors::is_for_pages(name));
+        for name in names.cloned().collect::<Vec<_>>() {
+            headers.remove(name);
+        }
+    }
+    headers
+}
+
+/// Whether a request from this page may be answered with a shared stream. If not, its browser would let it read nothing
+/// that the inner service might let it.
+pub(crate) fn may_join(origin: &Origin, page: Page) -> bool {
+    let is_its =
+        |first| page == first || first != Page::NONE && !cors::depends_on_origin(&origin.headers);
+    page == Page::NONE || origin.page.is_none_or(is_its)
 }
 
 /// Adds what the layer says of a response.
@@ -183,7 +218,7 @@ mod tests {
         ]);
         let config =
             Config { keep_headers: vec![HeaderName::from_static("x-mine")], ..Config::default() };
-        let kept = kept_headers(first.headers(), &config);
+        let kept = kept_headers(first.headers(), &config, false);
         let mut names: Vec<_> = kept.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         assert_eq!(names, ["cache-control", "content-type", "vary", "x-mine"]);

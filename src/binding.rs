@@ -2,7 +2,7 @@
 
 use http::header::{AUTHORIZATION, COOKIE, ORIGIN};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::config::{Config, OwnerSource, SessionSource};
 use crate::host;
@@ -15,6 +15,8 @@ const TARGET: u8 = 1;
 const OWNER: u8 = 2;
 const SESSION: u8 = 3;
 const SHARED: u8 = 5;
+const PAGE: u8 = 6;
+const SHARED_BY_PAGE: u8 = 7;
 
 /// Whose a stream is, as fingerprints: nothing that a client sent is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,6 +26,22 @@ pub(crate) struct Binding {
     /// Owners compare as options: a stream without one is not for a request with one.
     pub(crate) owner: Option<u128>,
     pub(crate) session: Option<u128>,
+}
+
+/// The origin of the page that a request comes from, as a fingerprint; [`NONE`](Self::NONE) if it names none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Page(pub(crate) u64);
+
+impl Page {
+    pub(crate) const NONE: Self = Self(0);
+
+    pub(crate) fn of(headers: &HeaderMap, keys: &Keys) -> Self {
+        if !headers.contains_key(ORIGIN) {
+            return Self::NONE;
+        }
+        let origins = headers.get_all(ORIGIN).iter().map(HeaderValue::as_bytes);
+        Self((keys.fingerprint(PAGE, origins) as u64).max(1))
+    }
 }
 
 impl Binding {
@@ -45,6 +63,17 @@ impl Binding {
             owner: if share.across_owners { None } else { owner(parts, config, keys) },
             session: None,
         })
+    }
+
+    /// Of a shared stream that only pages of one origin join, since its answer lets no others read it.
+    pub(crate) fn of_page(self, page: Page, keys: &Keys) -> Self {
+        let (target, page) = (self.target.to_be_bytes(), page.0.to_be_bytes());
+        Self { target: keys.fingerprint(SHARED_BY_PAGE, [&target[..], &page]), ..self }
+    }
+
+    /// Whether a stream with this binding is for a request with that one, from this page.
+    pub(crate) fn is_for(&self, asked: &Self, is_shared: bool, page: Page, keys: &Keys) -> bool {
+        self == asked || is_shared && *self == asked.of_page(page, keys)
     }
 
     /// The same as the client will be known from now on: by the session, or the cookies, that this response gives it. A
@@ -118,7 +147,7 @@ pub(crate) fn owner_named(name: &[u8], keys: &Keys) -> u128 {
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
-    headers.get(name).map(http::HeaderValue::as_bytes)
+    headers.get(name).map(HeaderValue::as_bytes)
 }
 
 /// The value of a cookie (RFC 6265, section 4.2.1).

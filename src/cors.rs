@@ -2,7 +2,7 @@
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_REQUEST_HEADERS,
+    ACCESS_CONTROL_REQUEST_HEADERS, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
@@ -23,6 +23,17 @@ pub(crate) fn allow_last_event_id(headers: &mut HeaderMap) {
     {
         headers.append(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("last-event-id"));
     }
+}
+
+/// Whether a response is for pages of one origin: the next one may be told something else.
+pub(crate) fn depends_on_origin(headers: &HeaderMap) -> bool {
+    let varies = lists(headers, &VARY, b"origin") || lists(headers, &VARY, b"*");
+    varies || headers.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN)
+}
+
+/// Whether a header is about what pages may do.
+pub(crate) fn is_for_pages(name: &HeaderName) -> bool {
+    name.as_str().starts_with("access-control-")
 }
 
 fn lists(headers: &HeaderMap, list: &HeaderName, name: &[u8]) -> bool {

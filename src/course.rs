@@ -7,7 +7,7 @@ use http::{Method, Request};
 
 use crate::answer;
 use crate::ask::{self, Asked};
-use crate::binding::Binding;
+use crate::binding::{Binding, Page};
 use crate::config::{Config, EventIds, OnFinished, OnMissing};
 use crate::elsewhere::{Claimed, Elsewhere};
 use crate::exchange::{self, Replaces};
@@ -122,7 +122,7 @@ impl Chooser {
         loop {
             let authorize = self.config.authorize_resume.as_ref();
             let may_resume = |id: &StreamId| authorize.is_none_or(|authorize| authorize(parts, id));
-            let found = match elsewhere.find(id, &binding, may_resume).await {
+            let found = match elsewhere.find(id, &binding, self.page(parts), may_resume).await {
                 Ok(Some(found)) => found,
                 Ok(None) => return self.unknown(parts, binding, Some(id), GapReason::Unknown),
                 Err(_) => return self.outage(parts, binding, id),
@@ -243,7 +243,14 @@ impl Chooser {
 
     /// Whether a stream is this request's to resume.
     fn is_for(&self, parts: &Parts, stream: &Stream, binding: &Binding) -> bool {
-        stream.origin.binding == *binding && self.may_resume(parts, stream)
+        let (origin, page) = (&stream.origin, self.page(parts));
+        let keys = &self.shared.registry.keys;
+        origin.binding.is_for(binding, origin.is_shared, page, keys)
+            && self.may_resume(parts, stream)
+    }
+
+    fn page(&self, parts: &Parts) -> Page {
+        Page::of(&parts.headers, &self.shared.registry.keys)
     }
 
     fn may_resume(&self, parts: &Parts, stream: &Stream) -> bool {
@@ -377,6 +384,6 @@ impl Chooser {
             Some(exchange) => exchange.primer(),
             None => ask::primer(parts, &self.config),
         };
-        Resumed::new(stream, position, plan, primer)
+        Resumed::new(stream, position, plan, primer, self.page(parts))
     }
 }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::binding::Binding;
+use crate::answer;
+use crate::binding::{Binding, Page};
 use crate::config::Config;
 use crate::handle::StreamId;
 use crate::persistence::{Storage, StoredStream, follow, is_about_the_stream, key_of};
@@ -45,6 +46,7 @@ impl Elsewhere<'_> {
         &self,
         id: &EventId,
         binding: &Binding,
+        page: Page,
         may_resume: impl Fn(&StreamId) -> bool,
     ) -> Result<Option<Found>, Error> {
         self.storage.ensure_tasks(self.registry, self.config);
@@ -57,7 +59,8 @@ impl Elsewhere<'_> {
                 };
             }
         };
-        let is_its = stored.origin.binding == *binding
+        let (origin, keys) = (&stored.origin, &self.registry.keys);
+        let is_its = origin.binding.is_for(binding, origin.is_shared, page, keys)
             && may_resume(&StreamId::named(&id.token, &self.registry.keys));
         Ok(is_its.then(|| self.decide(stored, id)))
     }
@@ -119,12 +122,15 @@ impl Elsewhere<'_> {
     fn origin(&self, stored: &StoredStream) -> Origin {
         let origin = &stored.origin;
         let exchange = origin.exchange.as_deref();
+        let mut headers = origin.headers.clone();
+        answer::forget_client(&mut headers, self.config, origin.is_shared);
         Origin {
             binding: origin.binding,
             is_shared: origin.is_shared,
             inner_id: origin.inner_id.clone(),
             repeatable: origin.repeatable,
-            headers: self.registry.intern(origin.headers.clone()),
+            headers: self.registry.intern(headers),
+            page: origin.page,
             exchange: exchange.and_then(|bytes| (self.config.exchange)(bytes)),
         }
     }

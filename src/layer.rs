@@ -293,7 +293,8 @@ impl SseResumeLayer {
         self.set(|config| config.authorize_resume = Some(Arc::new(authorize)))
     }
 
-    /// Further headers of a stream's first response that its later ones have, too. Default: none.
+    /// Further headers of a stream's first response that its later ones have, too; never `Set-Cookie`, nor where the
+    /// stream is shared the session's. Default: none.
     #[must_use]
     pub fn keep_headers(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
         self.set(|config| config.keep_headers = names.into_iter().collect())
@@ -369,6 +370,11 @@ impl SseResumeLayer {
     ///
     /// `key` is asked for each `GET`; `None` means that this one is not shared. The first request's response is what
     /// all get; later ones begin where [`start_at`](Self::start_at) says. Needs a Tokio runtime.
+    ///
+    /// Those that join get none of the first one's headers that are about its client: no session, no cookie, and what
+    /// pages may do (CORS) only if they come from the same `Origin`. A page of another one joins where the answer does not
+    /// depend on the origin; where it does, having CORS headers or `Vary: Origin`, and where the first request named
+    /// none, pages of one origin share a stream of their own: else their browsers would refuse what the service allows.
     ///
     /// The host is the authority of the URI where there is one, else the `Host` header. A request with two `Host`
     /// headers, or with an authority and another `Host`, shares nothing: the service may take it for either.

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use http::Response;
 use http::request::Parts;
-use http::{HeaderMap, Response};
 
 use crate::answer::{self, Answer};
 use crate::ask;
+use crate::binding::Page;
 use crate::body::{Reader, ResumeBody};
 use crate::exchange::{Primer, Replaces};
 use crate::handle::StreamHandle;
@@ -23,6 +24,7 @@ pub(crate) struct Resumed {
     answer: Answer,
     at_end: bool,
     reader: Reader,
+    page: Page,
 }
 
 impl Resumed {
@@ -31,6 +33,7 @@ impl Resumed {
         position: Position,
         plan: Plan,
         primer: Option<Primer>,
+        page: Page,
     ) -> Self {
         let events = stream.events_after(position.offset);
         stream.observe(Observation::Resumed { events });
@@ -51,7 +54,7 @@ impl Resumed {
             _ => (Answer::Replay, false),
         };
         reader.tells_loss = matches!(plan, Plan::Lost { .. });
-        Self { stream: Arc::clone(stream), position, answer, at_end, reader }
+        Self { stream: Arc::clone(stream), position, answer, at_end, reader, page }
     }
 
     /// A client that has no position of it, and goes on with a shared stream that was aborted.
@@ -68,7 +71,8 @@ impl Resumed {
         if let Some(gap) = &gap {
             reader.send_gap_first(gap, position);
         }
-        Self { stream: Arc::clone(stream), position, answer: Answer::Takeover, at_end, reader }
+        let (answer, page) = (Answer::Takeover, wrap.page);
+        Self { stream: Arc::clone(stream), position, answer, at_end, reader, page }
     }
 
     /// Whether nothing is left to replay.
@@ -94,7 +98,7 @@ impl Resumed {
     }
 
     pub(crate) fn response<B>(self) -> Response<ResumeBody<B>> {
-        let mut headers = HeaderMap::clone(&self.stream.origin.headers);
+        let mut headers = answer::later_headers(&self.stream.origin, self.page);
         answer::describe(&mut headers, self.answer, &self.stream.id_of(self.position));
         let mut response = Response::new(ResumeBody::stream(self.reader));
         *response.headers_mut() = headers;

@@ -210,6 +210,9 @@ impl<S> SseResume<S> {
         };
         match sharing::join(&self.chooser.shared.registry, wrap.binding) {
             Join::Lead(lead) => sharing::lead(&runtime, self.inner.call(request), wrap, lead),
+            Join::Stream(stream) if !wrap.may_join(&stream) => {
+                self.forward(request, wrap.by_page())
+            }
             Join::Stream(stream) if stream.is_stored() && stream.is_claimable() => {
                 ResponseFuture::boxed(Box::pin(async move {
                     let chooser = self.chooser.clone();

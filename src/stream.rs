@@ -19,7 +19,7 @@ use http::HeaderMap;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use crate::binding::Binding;
+use crate::binding::{Binding, Page};
 use crate::config::{Config, EventIds, StartAt};
 use crate::driver::InnerBody;
 use crate::error::{ResumeError, ResumeErrorKind};
@@ -65,8 +65,10 @@ pub(crate) struct Origin {
     pub(crate) inner_id: Vec<u8>,
     /// Whether the inner service may be called again for it.
     pub(crate) repeatable: bool,
-    /// The headers that every response of the stream has.
+    /// The headers that later responses of the stream have, as far as they are for the request.
     pub(crate) headers: Arc<HeaderMap>,
+    /// Where the first request came from: only its like are told what its page may do. `None`: not known.
+    pub(crate) page: Option<Page>,
     /// What it answers, if a protocol above event streams is known.
     pub(crate) exchange: Option<Arc<dyn Exchange>>,
 }

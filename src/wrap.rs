@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use http::Response;
 use http::request::Parts;
-use http::{HeaderMap, Response};
 use http_body::Body;
 
 use crate::answer::{self, Answer};
 use crate::ask;
-use crate::binding::Binding;
+use crate::binding::{Binding, Page};
 use crate::body::{Reader, ResumeBody};
 use crate::config::{Config, StartAt};
 use crate::driver::{self, InnerBody};
@@ -39,6 +39,7 @@ pub(crate) struct Wrap {
     /// Held until the stream is there: who lets go of the layer last forgets all streams.
     _layer: Arc<Shared>,
     pub(crate) binding: Binding,
+    pub(crate) page: Page,
     /// Whether others may join the stream.
     pub(crate) is_shared: bool,
     pub(crate) repeatable: bool,
@@ -69,6 +70,7 @@ impl Wrap {
             registry: Arc::clone(&layer.registry),
             _layer: Arc::clone(layer),
             binding,
+            page: Page::of(&parts.headers, &layer.registry.keys),
             is_shared: false,
             repeatable: parts.method == http::Method::GET,
             primer: ask::primer(parts, config),
@@ -221,6 +223,16 @@ impl Wrap {
         (stream.start_of(start_at), gap.or(self.gap))
     }
 
+    /// Whether the client may join a stream which is there.
+    pub(crate) fn may_join(&self, stream: &Stream) -> bool {
+        answer::may_join(&stream.origin, self.page)
+    }
+
+    /// The same request, which shares a stream with pages of its origin alone.
+    pub(crate) fn by_page(self) -> Self {
+        Self { binding: self.binding.of_page(self.page, &self.registry.keys), ..self }
+    }
+
     /// The response to a client that joins a stream which is there.
     pub(crate) fn joined<B>(mut self, stream: &Arc<Stream>) -> Response<ResumeBody<B>> {
         let (from, gap) = self.place_in(stream);
@@ -228,7 +240,7 @@ impl Wrap {
             self.answer = Answer::Gap;
         }
         self.gap = gap;
-        let mut headers = HeaderMap::clone(&stream.origin.headers);
+        let mut headers = answer::later_headers(&stream.origin, self.page);
         answer::describe(&mut headers, self.answer, &stream.id_of(from));
         let mut response =
             Response::new(ResumeBody::stream(self.reader(stream, from, from.generation)));
@@ -247,7 +259,7 @@ impl Wrap {
     fn stream<B>(&self, response: &Response<B>) -> Option<Arc<Stream>> {
         let mut headers = response.headers().clone();
         answer::wrap_headers(&mut headers);
-        let headers = answer::kept_headers(&headers, &self.config);
+        let headers = answer::kept_headers(&headers, &self.config, self.is_shared);
         let named = |binding: Binding| {
             binding.named_by(response.headers(), &self.config, &self.registry.keys)
         };
@@ -257,6 +269,7 @@ impl Wrap {
             inner_id: self.inner_id.clone(),
             repeatable: self.repeatable,
             headers: self.registry.intern(headers),
+            page: Some(self.page),
             exchange: self.exchange.clone(),
         };
         let mut bytes = [0; 12];

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 #[cfg(feature = "zstd")]
 use zstd::bulk::Compressor;
 
-use crate::binding::Binding;
+use crate::binding::{Binding, Page};
 use crate::log::{Progress, StoredPiece};
 use crate::store::{Content, Piece};
 
@@ -19,6 +19,7 @@ const SHARED: u64 = 2;
 const OWNER: u64 = 4;
 const SESSION: u64 = 8;
 const EXCHANGE: u64 = 16;
+const PAGE: u64 = 32;
 
 /// Bits of progress.
 const RETRY: u64 = 1;
@@ -41,6 +42,8 @@ pub(crate) struct StoredOrigin {
     pub(crate) headers: HeaderMap,
     /// What a preset knows of the request that it answers.
     pub(crate) exchange: Option<Vec<u8>>,
+    /// Where the first request came from; not known of streams that were stored without it.
+    pub(crate) page: Option<Page>,
 }
 
 /// What does not have the form that is written here.
@@ -69,7 +72,8 @@ impl StoredOrigin {
             | bit(self.is_shared, SHARED)
             | bit(owner.is_some(), OWNER)
             | bit(session.is_some(), SESSION)
-            | bit(self.exchange.is_some(), EXCHANGE);
+            | bit(self.exchange.is_some(), EXCHANGE)
+            | bit(self.page.is_some(), PAGE);
         let mut out = BytesMut::new();
         out.put_u8(VERSION);
         put_number(&mut out, flags);
@@ -83,6 +87,9 @@ impl StoredOrigin {
         }
         if let Some(exchange) = &self.exchange {
             put_bytes(&mut out, exchange);
+        }
+        if let Some(Page(page)) = self.page {
+            out.put_u64(page);
         }
         out.freeze()
     }
@@ -104,8 +111,9 @@ impl StoredOrigin {
             headers.append(name, value);
         }
         let exchange = has(EXCHANGE).then(|| input.bytes()).transpose()?.map(<[u8]>::to_vec);
+        let page = has(PAGE).then(|| input.page()).transpose()?;
         let (repeatable, is_shared) = (has(REPEATABLE), has(SHARED));
-        Ok(Self { binding, is_shared, repeatable, inner_id, headers, exchange })
+        Ok(Self { binding, is_shared, repeatable, inner_id, headers, exchange, page })
     }
 }
 
@@ -281,6 +289,11 @@ impl<'a> Input<'a> {
         self.take(len)
     }
 
+    fn page(&mut self) -> Result<Page, Malformed> {
+        let bytes = self.take(8)?.try_into().map_err(|_| Malformed)?;
+        Ok(Page(u64::from_be_bytes(bytes)))
+    }
+
     fn fingerprint(&mut self) -> Result<u128, Malformed> {
         let bytes = self.take(16)?.try_into().map_err(|_| Malformed)?;
         Ok(u128::from_be_bytes(bytes))
@@ -294,18 +307,23 @@ mod tests {
     use super::*;
     use crate::resume::GapReason;
 
-    fn origin(owner: Option<u128>, exchange: Option<Vec<u8>>) -> StoredOrigin {
+    fn origin(owner: Option<u128>, exchange: Option<Vec<u8>>, page: Option<u64>) -> StoredOrigin {
         let mut headers = HeaderMap::new();
         headers.append("vary", HeaderValue::from_static("origin"));
         headers.append("vary", HeaderValue::from_bytes(b"\xe4").unwrap());
         let binding = Binding { target: u128::MAX - 1, owner, session: Some(7) };
-        let inner_id = b"12".to_vec();
-        StoredOrigin { binding, is_shared: true, repeatable: false, inner_id, headers, exchange }
+        let (inner_id, page) = (b"12".to_vec(), page.map(Page));
+        let (is_shared, repeatable) = (true, false);
+        StoredOrigin { binding, is_shared, repeatable, inner_id, headers, exchange, page }
     }
 
     #[test]
     fn what_is_written_is_read_again() {
-        for origin in [origin(None, None), origin(Some(1), Some(vec![0; 300]))] {
+        for origin in [
+            origin(None, None, None),
+            origin(Some(1), Some(vec![0; 300]), Some(0)),
+            origin(None, None, Some(u64::MAX)),
+        ] {
             assert_eq!(StoredOrigin::decode(&origin.encode()), Ok(origin));
         }
         let progress = Progress { retry: Some(u64::MAX), inner_id: Some(b"x".to_vec()) };

@@ -376,6 +376,7 @@ impl Storage {
             repeatable: origin.repeatable,
             inner_id: origin.inner_id.clone(),
             headers: (*origin.headers).clone(),
+            page: origin.page,
             exchange: origin.exchange.as_ref().map(|exchange| exchange.encode()),
         };
         NewStream {

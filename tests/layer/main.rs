@@ -27,6 +27,7 @@ mod reentrancy;
 mod retention;
 mod session_cookies;
 mod sessions;
+mod shared_headers;
 mod sharing;
 mod slow_readers;
 mod takeover;

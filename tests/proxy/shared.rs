@@ -64,3 +64,32 @@ async fn a_request_with_two_hosts_is_answered_by_the_upstream_alone() {
     let (_, _honest) = proxied.call(&two[..2], "").await;
     proxied.join(&two[..2]).await;
 }
+
+#[tokio::test]
+async fn a_joiner_gets_nothing_that_is_about_the_leader() {
+    let proxied = Shared::new().await;
+    let ask = ["GET /x HTTP/1.1", "host: a"];
+    let own =
+        "x-session: leaders\r\nset-cookie: sid=leaders\r\ncache-control: public, max-age=60\r\n";
+    let ([_, head], _leader) = proxied.call(&ask, own).await;
+    assert!(head.contains("leaders") && head.contains("cache-control: no-store\r\n"), "{head}");
+    let head = proxied.join(&ask).await;
+    assert!(head.contains("sse-resume: ") && !head.contains("leaders"), "{head}");
+    assert!(head.contains("cache-control: no-store\r\n"), "{head}");
+}
+
+#[tokio::test]
+async fn pages_of_each_origin_may_read_what_the_upstream_lets_them() {
+    let proxied = Shared::new().await;
+    let mut open = Vec::new();
+    for origin in ["https://a.example", "https://b.example"] {
+        let from = format!("origin: {origin}");
+        let ask = ["GET /x HTTP/1.1", "host: a", &from];
+        let allow = format!("access-control-allow-origin: {origin}\r\n");
+        open.push(proxied.call(&ask, &allow).await);
+        let head = proxied.join(&ask).await;
+        assert!(head.contains(&allow), "{head}");
+    }
+    let head = proxied.join(&["GET /x HTTP/1.1", "host: a"]).await;
+    assert!(!head.contains("access-control"), "{head}");
+}
