@@ -16,6 +16,7 @@ mod mcp;
 #[cfg(not(feature = "mcp"))]
 #[path = "no_mcp.rs"]
 mod mcp;
+mod redact;
 mod resumable;
 mod secret;
 mod serve;
@@ -45,13 +46,32 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(&Args::parse()).await {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return refuse(&error),
+    };
+    match run(&args).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("proxy: {error}");
+            eprintln!("proxy: {}", redact::redacted(&error.to_string(), arguments()));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Says what is wrong with the command line, less what may be a password in it.
+fn refuse(error: &clap::Error) -> ExitCode {
+    let said = error.render().to_string();
+    let shown = redact::redacted(&said, arguments());
+    if shown == said {
+        error.exit();
+    }
+    eprint!("{shown}");
+    ExitCode::from(2)
+}
+
+fn arguments() -> impl Iterator<Item = String> {
+    std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned())
 }
 
 async fn run(args: &Args) -> Result<(), BoxError> {

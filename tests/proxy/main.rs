@@ -1,5 +1,6 @@
 //! The proxy of `examples/proxy`, as a process between two sockets.
 
+mod credentials;
 mod options;
 mod passthrough;
 mod pure;

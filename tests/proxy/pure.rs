@@ -2,6 +2,8 @@
 
 #[path = "../../examples/proxy/forward.rs"]
 mod forward;
+#[path = "../../examples/proxy/redact.rs"]
+mod redact;
 #[allow(dead_code, reason = "the proxy reads the key")]
 #[path = "../../examples/proxy/secret.rs"]
 mod secret;

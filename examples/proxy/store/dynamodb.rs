@@ -3,11 +3,16 @@
 use tower_sse_resume::store::{AnyStore, DynamoDbOptions, Error, ErrorKind};
 
 use super::{Open, Opening};
+use crate::BoxError;
 
 pub(super) const OPEN: Option<Open> = Some(open);
 
 fn open(url: String) -> Opening {
     Box::pin(async move { options(&url)?.connect().await.map(AnyStore::new) })
+}
+
+fn malformed(why: impl Into<BoxError>) -> Error {
+    Error::new(ErrorKind::InvalidData, why)
 }
 
 fn options(url: &str) -> Result<DynamoDbOptions, Error> {
@@ -18,6 +23,8 @@ fn options(url: &str) -> Result<DynamoDbOptions, Error> {
         Some(("endpoint", url)) => Ok(options.endpoint(url)),
         Some(("region", region)) => Ok(options.region(region)),
         Some(("topic", arn)) => Ok(options.topic(arn)),
-        _ => Err(Error::new(ErrorKind::InvalidData, format!("unknown parameter `{parameter}`"))),
+        // Its value is not shown: it may have a password.
+        Some((name, _)) => Err(malformed(format!("unknown parameter `{name}`"))),
+        None => Err(malformed("a parameter without a value")),
     })
 }
