@@ -146,8 +146,8 @@ impl Limits {
             streams: 65_536,
             sessions: 65_536,
             streams_per_session: 256,
-            lingering: 1_024,
-            lingering_per_owner: 16,
+            lingering: 16_384,
+            lingering_per_owner: 1_024,
             frame: 1024 * 1024,
         }
     }
@@ -181,15 +181,17 @@ impl Limits {
         self
     }
 
-    /// How many inner bodies may be read on after their last client left. Default: 1,024. Further ones are dropped
+    /// Limits how many inner bodies are read on after their last client left. Default: 16,384. Further ones are dropped
     /// with their client.
+    ///
+    /// A quarter of them is kept for streams that have an owner.
     #[must_use]
     pub const fn lingering(mut self, bodies: usize) -> Self {
         self.lingering = bodies;
         self
     }
 
-    /// The same for each owner. Default: 16.
+    /// Limits how many of these one owner may have. Default: 1,024: one credential is often that of a whole fleet.
     #[must_use]
     pub const fn lingering_per_owner(mut self, bodies: usize) -> Self {
         self.lingering_per_owner = bodies;
@@ -202,6 +204,38 @@ impl Limits {
     pub const fn frame(mut self, bytes: usize) -> Self {
         self.frame = bytes;
         self
+    }
+}
+
+/// A limit of [`Limits`], by its name; see [`Observation::LimitReached`](crate::Observation::LimitReached).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LimitKind {
+    /// [`Limits::bytes`].
+    Bytes,
+    /// [`Limits::streams`].
+    Streams,
+    /// [`Limits::sessions`].
+    Sessions,
+    /// [`Limits::streams_per_session`].
+    StreamsPerSession,
+    /// [`Limits::lingering`].
+    Lingering,
+    /// [`Limits::lingering_per_owner`].
+    LingeringPerOwner,
+}
+
+impl LimitKind {
+    /// The word for this limit in traces and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bytes => "bytes",
+            Self::Streams => "streams",
+            Self::Sessions => "sessions",
+            Self::StreamsPerSession => "streams-per-session",
+            Self::Lingering => "lingering",
+            Self::LingeringPerOwner => "lingering-per-owner",
+        }
     }
 }
 

@@ -123,7 +123,8 @@ mod wrap;
 
 pub use body::ResumeBody;
 pub use config::{
-    Connections, EventIds, Limits, Linger, OnFinished, OnMissing, Priming, SlowReader, StartAt,
+    Connections, EventIds, LimitKind, Limits, Linger, OnFinished, OnMissing, Priming, SlowReader,
+    StartAt,
 };
 pub use error::{ResumeError, ResumeErrorKind};
 pub use future::ResponseFuture;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::config::LimitKind;
 use crate::resume::GapReason;
 
 /// Something that happened in the layer; see [`SseResumeLayer::observe`](crate::SseResumeLayer::observe). Has no data of
@@ -35,6 +36,12 @@ pub enum Observation {
     Evicted {
         /// How many.
         streams: u64,
+    },
+    /// A limit was reached: streams had to make room, a new stream found none, or an inner body was dropped with its
+    /// client rather than read on.
+    LimitReached {
+        /// Which one.
+        limit: LimitKind,
     },
     /// A stream's last client left; its inner body is read on.
     LingerBegan,

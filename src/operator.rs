@@ -201,6 +201,16 @@ impl LayerHandle {
         }
     }
 
+    /// Drops the inner bodies that have been read on longest without a client, at most `count` of them, and returns
+    /// how many it dropped.
+    ///
+    /// Their streams count as aborted: a client that comes back gets what there is, and the inner service is called
+    /// again. For applications that run short of what such bodies hold, such as connections.
+    pub fn release_lingering(&self, count: usize) -> usize {
+        let streams = self.registry.longest_lingering(count);
+        streams.iter().filter(|stream| stream.release_unread().is_some()).count()
+    }
+
     /// A page of streams, in the order of their IDs: at most `limit` of those after `after`.
     pub fn streams(&self, after: Option<StreamId>, limit: usize) -> Vec<StreamInfo> {
         let all = self.registry.all().into_iter().map(|stream| StreamInfo::of(&stream));

@@ -20,7 +20,7 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use crate::binding::{Binding, Page};
-use crate::config::{Config, EventIds, StartAt};
+use crate::config::{Config, EventIds, LimitKind, StartAt};
 use crate::driver::InnerBody;
 use crate::error::{ResumeError, ResumeErrorKind};
 use crate::exchange::Exchange;
@@ -42,6 +42,10 @@ pub(crate) use state::{Drive, Ending, EvictionClass, ForStore, Released, Start, 
 const DRAIN_RETRY: Duration = Duration::from_secs(1);
 /// When a client comes back whose connection was superseded, in milliseconds: it is the same one, as a rule.
 const SUPERSEDED_RETRY: u64 = 60_000;
+
+/// Whether an inner body may be read on without a reader: the right to, and until when; else the limit that stands in
+/// the way, if that is why.
+type Permitted = Result<(LingerPermit, Instant), Option<LimitKind>>;
 
 /// See the [module](self).
 pub(crate) struct Stream {
@@ -134,17 +138,19 @@ impl Stream {
     }
 
     /// Asks whether an inner body may be read on without a reader, and until when.
-    fn permit_linger(&self) -> Option<(LingerPermit, Instant)> {
-        let linger = self.config.linger.0?;
+    fn permit_linger(self: &Arc<Self>) -> Permitted {
+        let linger = self.config.linger.0.ok_or(None)?;
         // What is drained is handed over to another instance, if there may be one.
         let is_handed_over = self.registry.hands_over() && self.origin.repeatable;
         let possible = self.runtime.is_some()
             && self.config.rules.retention.payload
             && !self.is_mirror
             && !is_handed_over;
-        let permit = possible
-            .then(|| self.registry.permit_linger(self.origin.binding.owner, &self.config.limits));
-        Some((permit??, Instant::now() + linger))
+        if !possible {
+            return Err(None);
+        }
+        let permit = self.registry.permit_linger(self).map_err(Some)?;
+        Ok((permit, Instant::now() + linger))
     }
 
     // Readers
@@ -156,7 +162,7 @@ impl Stream {
 
     /// Removes a reader. `seen` tells whether any of its response was asked for.
     pub(crate) fn detach(self: &Arc<Self>, reader: usize, seen: bool) {
-        let permit = || seen.then(|| self.permit_linger()).flatten();
+        let permit = || if seen { self.permit_linger() } else { Err(None) };
         let is_left = self.with(|state, fx| {
             state.detach(reader, permit, fx);
             state.readers.is_empty()

@@ -17,6 +17,7 @@ impl SseResumeLayer {
     /// | `sse_resume_missed_events_total` | `reason`: the same | events in them, where that is known |
     /// | `sse_resume_duplicates_skipped_total` | | events that the inner service sent again |
     /// | `sse_resume_streams_evicted_total` | | streams that made room for others |
+    /// | `sse_resume_limits_reached_total` | `limit`: as in [`LimitKind`](crate::LimitKind) | limits that were reached |
     /// | `sse_resume_lingers_begun_total` | | streams whose last client left |
     /// | `sse_resume_lingers_ended_total` | `resumed`: `true`, `false` | those that a client came back to, or not |
     /// | `sse_resume_takeovers_total` | | aborted streams that a new call went on with |
@@ -62,6 +63,9 @@ fn count(observation: &Observation) {
         }
         Observation::Evicted { streams } => {
             counter!("sse_resume_streams_evicted_total").increment(streams);
+        }
+        Observation::LimitReached { limit } => {
+            counter!("sse_resume_limits_reached_total", "limit" => limit.as_str()).increment(1);
         }
         Observation::LingerBegan => counter!("sse_resume_lingers_begun_total").increment(1),
         Observation::LingerEnded { resumed } => {

@@ -19,6 +19,7 @@ impl SseResumeLayer {
     /// | `INFO` | `gap` | `reason`, `missed` where it is known |
     /// | `DEBUG` | `duplicates skipped` | `events` |
     /// | `WARN` | `streams evicted` | `streams` |
+    /// | `WARN` | `limit reached` | `limit` |
     /// | `DEBUG` | `linger began` | |
     /// | `DEBUG` | `linger ended` | `resumed` |
     /// | `INFO` | `stream taken over` | |
@@ -55,6 +56,9 @@ fn trace(observation: &Observation) {
             debug!(target: TARGET, events, "duplicates skipped");
         }
         Observation::Evicted { streams } => warn!(target: TARGET, streams, "streams evicted"),
+        Observation::LimitReached { limit } => {
+            warn!(target: TARGET, limit = limit.as_str(), "limit reached");
+        }
         Observation::LingerBegan => debug!(target: TARGET, "linger began"),
         Observation::LingerEnded { resumed } => debug!(target: TARGET, resumed, "linger ended"),
         Observation::TakenOver => info!(target: TARGET, "stream taken over"),

@@ -11,14 +11,12 @@ use super::era::Era;
 use super::service::McpResume;
 use super::sessions::Sessions;
 use super::{MCP_SESSION_ID, answers, stored};
-use crate::config::{Closing, Connections, Limits, OnFinished, OnMissing};
+use crate::config::{Closing, Connections, OnFinished, OnMissing};
 use crate::layer::SseResumeLayer;
 use crate::operator::LayerHandle;
 
 /// A call may take long, and its client be away for all of it.
 const LINGER: Duration = Duration::from_secs(300);
-/// An agent may have many calls at once, and lose all their connections together.
-const LINGERING_PER_OWNER: usize = 128;
 
 /// A layer that makes an MCP server (Model Context Protocol, streamable HTTP) resumable; made by
 /// [`SseResumeLayer::mcp`].
@@ -36,8 +34,7 @@ impl SseResumeLayer {
     /// A layer for MCP servers, streamable HTTP: clients that speak revisions 2025-03-26 to 2025-11-25 resume, for
     /// others nothing changes.
     ///
-    /// Beside what the protocol asks for, a call is read on for 300 seconds after its client left, and each owner may
-    /// have 128 of those.
+    /// Beside what the protocol asks for, a call is read on for 300 seconds after its client left.
     ///
     /// ```
     /// use axum::{Router, routing::any};
@@ -58,7 +55,6 @@ impl SseResumeLayer {
             .on_finished(OnFinished::NoContentUnlessGet)
             .connections(Connections::Newest)
             .clean_close(true)
-            .limits(Limits::new().lingering_per_owner(LINGERING_PER_OWNER))
             .rejection(answers::rejection);
         let config = Arc::make_mut(&mut layer.config);
         // A server's own IDs may contain the names of sessions.

@@ -10,10 +10,9 @@ use super::{Drive, Ending, Lingering, Phase, Producer, Released, State};
 use crate::driver::InnerBody;
 use crate::log::{Cursor, Room};
 use crate::observer::Observation;
-use crate::registry::LingerPermit;
 use crate::stream::effects::Effects;
 use crate::stream::readers::Reader;
-use crate::stream::{Step, Stream};
+use crate::stream::{Permitted, Step, Stream};
 
 impl State {
     /// Puts the inner body where its readers drive it, unless the stream was purged meanwhile.
@@ -303,19 +302,22 @@ impl State {
     /// The last reader of a live stream has left.
     pub(in crate::stream) fn left_alone(
         &mut self,
-        permit: impl FnOnce() -> Option<(LingerPermit, Instant)>,
+        permit: impl FnOnce() -> Permitted,
         fx: &mut Effects,
     ) {
         if matches!(self.producer, Producer::Claimed(_)) {
             return;
         }
         match permit() {
-            Some((permit, until)) => {
+            Ok((permit, until)) => {
                 self.lingering = Some(Box::new(Lingering { until, _permit: permit }));
                 fx.observations.push(Observation::LingerBegan);
                 self.move_to_task(fx);
             }
-            None => self.release(fx),
+            Err(full) => {
+                fx.observations.extend(full.map(|limit| Observation::LimitReached { limit }));
+                self.release(fx);
+            }
         }
         fx.wakers.extend(self.driver.take());
     }

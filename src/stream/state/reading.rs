@@ -10,13 +10,12 @@ use crate::config::SlowReader;
 use crate::error::{ResumeError, ResumeErrorKind};
 use crate::log::{Cursor, Found};
 use crate::observer::Observation;
-use crate::registry::LingerPermit;
 use crate::resume::position::Position;
 use crate::resume::{Gap, GapReason};
 use crate::sse::encode;
 use crate::stream::effects::Effects;
 use crate::stream::readers::{Close, Closing, Reader};
-use crate::stream::{Step, Stream};
+use crate::stream::{Permitted, Step, Stream};
 
 impl State {
     pub(in crate::stream) fn attach(
@@ -52,7 +51,7 @@ impl State {
     pub(in crate::stream) fn detach(
         &mut self,
         key: usize,
-        permit: impl FnOnce() -> Option<(LingerPermit, Instant)>,
+        permit: impl FnOnce() -> Permitted,
         fx: &mut Effects,
     ) {
         let Some(reader) = self.readers.remove(key) else { return };

@@ -1,11 +1,9 @@
 //! How a stream goes on after its inner body was lost.
 
-use tokio::time::Instant;
-
 use super::{Ending, Phase, Producer, State};
 use crate::error::ResumeErrorKind;
-use crate::registry::LingerPermit;
 use crate::resume::position::Position;
+use crate::stream::Permitted;
 use crate::stream::decision::{Decision, Undecided};
 use crate::stream::effects::Effects;
 use crate::stream::readers::{Close, Closing};
@@ -76,7 +74,7 @@ impl State {
     /// The claimant and all others left before the new inner body came.
     pub(in crate::stream) fn adopted_by_nobody(
         &mut self,
-        permit: impl FnOnce() -> Option<(LingerPermit, Instant)>,
+        permit: impl FnOnce() -> Permitted,
         fx: &mut Effects,
     ) {
         if self.readers.is_empty() {
