@@ -77,8 +77,14 @@ pub(crate) fn wrap_headers(headers: &mut HeaderMap) {
     caches::forbid_sharing(headers);
 }
 
-/// The headers that are kept of a wrapped first response: those that are about the stream.
-pub(crate) fn kept_headers(headers: &HeaderMap, config: &Config, is_shared: bool) -> HeaderMap {
+/// The headers that are kept of a wrapped first response: those that are about the stream, each as far as there is `room`
+/// for it, in bytes.
+pub(crate) fn kept_headers(
+    headers: &HeaderMap,
+    config: &Config,
+    is_shared: bool,
+    mut room: usize,
+) -> HeaderMap {
     let always = [
         CONTENT_TYPE,
         CACHE_CONTROL,
@@ -91,7 +97,10 @@ pub(crate) fn kept_headers(headers: &HeaderMap, config: &Config, is_shared: bool
     let mut kept = HeaderMap::new();
     for name in always.iter().chain(session_header(config)).chain(&config.keep_headers) {
         for value in headers.get_all(name) {
-            if !kept.get_all(name).iter().any(|old| old == value) {
+            let is_new = !kept.get_all(name).iter().any(|old| old == value);
+            let rest = room.checked_sub(name.as_str().len() + value.len());
+            if let (true, Some(rest)) = (is_new, rest) {
+                room = rest;
                 kept.append(name, value.clone());
             }
         }
@@ -218,7 +227,7 @@ mod tests {
         ]);
         let config =
             Config { keep_headers: vec![HeaderName::from_static("x-mine")], ..Config::default() };
-        let kept = kept_headers(first.headers(), &config, false);
+        let kept = kept_headers(first.headers(), &config, false, 1024);
         let mut names: Vec<_> = kept.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         assert_eq!(names, ["cache-control", "content-type", "vary", "x-mine"]);

@@ -19,7 +19,7 @@ const PAGE: u8 = 6;
 const SHARED_BY_PAGE: u8 = 7;
 
 /// Whose a stream is, as fingerprints: nothing that a client sent is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Binding {
     /// Host, path, query less the position parameter, and `Origin`.
     pub(crate) target: u128,

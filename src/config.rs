@@ -116,11 +116,15 @@ pub enum StartAt {
     Last(u64),
 }
 
-/// How much of everything there may be at once, for the whole layer.
+/// Limits shared by all streams of a layer.
 ///
-/// At the limit on bytes, streams make room: finished ones first, then aborted ones, then live ones without a client, of
-/// the owner who holds most. A stream with a client keeps its place, and gives up its oldest events. Beside these bytes,
-/// each client holds what its transport buffers, and a block of 16 KiB or one frame.
+/// At a limit, the owner that holds most bytes makes room; all requests without an owner count as one. Its finished
+/// streams go first, then its aborted ones, then live ones without a client. A stream with a client keeps its place; at
+/// the limit on bytes it gives up its oldest events, and where only unread ones are left, its inner body is held back.
+/// Where nothing can be evicted, a new response passes as without the layer.
+///
+/// The bytes include at most 2 KiB of each request and the head of its response: longer IDs and headers are not kept.
+/// Beside these bytes, each client holds what its transport buffers, and a block of 16 KiB or one frame.
 ///
 /// ```
 /// use tower_sse_resume::Limits;
@@ -167,14 +171,14 @@ impl Limits {
         self
     }
 
-    /// How many sessions may have streams. Default: 65,536.
+    /// Limits how many sessions may have streams. Default: 65,536. A session counts for each owner that uses its name.
     #[must_use]
     pub const fn sessions(mut self, sessions: usize) -> Self {
         self.sessions = sessions;
         self
     }
 
-    /// How many streams one session may have. Default: 256.
+    /// Limits how many streams a session may have, for each owner that uses its name. Default: 256.
     #[must_use]
     pub const fn streams_per_session(mut self, streams: usize) -> Self {
         self.streams_per_session = streams;

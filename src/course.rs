@@ -222,7 +222,7 @@ impl Chooser {
         if !self.config.releases_lingering || !begins {
             return Vec::new();
         }
-        let streams = self.shared.registry.bound_to(binding).into_iter();
+        let streams = self.shared.registry.going_on(binding).into_iter();
         let is_one = |stream: &Arc<Stream>| stream.origin.repeatable && stream.is_live();
         let (mut released, mut read) = (Vec::new(), Vec::new());
         for stream in streams.filter(is_one) {

@@ -127,9 +127,9 @@ impl Elsewhere<'_> {
         Origin {
             binding: origin.binding,
             is_shared: origin.is_shared,
-            inner_id: origin.inner_id.clone(),
+            inner_id: origin.inner_id.as_deref().map(Box::from),
             repeatable: origin.repeatable,
-            headers: self.registry.intern(headers),
+            headers: self.registry.intern(&headers, self.config),
             page: origin.page,
             exchange: exchange.and_then(|bytes| (self.config.exchange)(bytes)),
         }

@@ -25,6 +25,9 @@ pub(crate) trait Exchange: Send + Sync {
     /// What the client calls this request by, in later ones about it.
     fn name(&self) -> Option<&str>;
 
+    /// Heap that it takes.
+    fn heap_bytes(&self) -> usize;
+
     /// What another instance has to know of it, for [`Revive`].
     fn encode(&self) -> Vec<u8>;
 }

@@ -295,6 +295,8 @@ impl SseResumeLayer {
 
     /// Further headers of a stream's first response that its later ones have, too; never `Set-Cookie`, nor where the
     /// stream is shared the session's. Default: none.
+    ///
+    /// Of a request and the head of its response, 2 KiB are kept; a header that does not fit is left out.
     #[must_use]
     pub fn keep_headers(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
         self.set(|config| config.keep_headers = names.into_iter().collect())

@@ -180,8 +180,7 @@ fn page<K: Ord + Copy, T>(
 impl LayerHandle {
     /// Counts and bytes, as they are now. Goes through all streams: for each scrape of metrics, not for each request.
     pub fn stats(&self) -> Stats {
-        let streams: Vec<_> =
-            self.registry.all().iter().map(|stream| StreamInfo::of(stream)).collect();
+        let streams: Vec<_> = self.registry.all().map(|stream| StreamInfo::of(&stream)).collect();
         let storage = self.registry.storage.as_ref();
         let (stored, not_stored) = storage.map(|storage| storage.counts()).unwrap_or_default();
         let count = |kind| streams.iter().filter(|stream| stream.state == kind).count();
@@ -190,7 +189,7 @@ impl LayerHandle {
             live: count(StreamKind::Live),
             finished: count(StreamKind::Finished),
             aborted: count(StreamKind::Aborted),
-            sessions: self.registry.counts().1,
+            sessions: self.registry.sessions(),
             clients: streams.iter().map(|stream| stream.clients).sum(),
             lingering: self.registry.lingering(),
             events: sum(streams.iter().map(|stream| stream.events)),
@@ -213,14 +212,14 @@ impl LayerHandle {
 
     /// A page of streams, in the order of their IDs: at most `limit` of those after `after`.
     pub fn streams(&self, after: Option<StreamId>, limit: usize) -> Vec<StreamInfo> {
-        let all = self.registry.all().into_iter().map(|stream| StreamInfo::of(&stream));
+        let all = self.registry.all().map(|stream| StreamInfo::of(&stream));
         page(all.map(|info| (info.id, info)), after, limit)
     }
 
     /// A page of sessions that have streams, in the order of their IDs: at most `limit` of those after `after`.
     pub fn sessions(&self, after: Option<SessionId>, limit: usize) -> Vec<SessionInfo> {
         let mut sessions: BTreeMap<SessionId, SessionInfo> = BTreeMap::new();
-        for info in self.registry.all().iter().map(|stream| StreamInfo::of(stream)) {
+        for info in self.registry.all().map(|stream| StreamInfo::of(&stream)) {
             if let Some(id) = info.session {
                 sessions.entry(id).or_insert(SessionInfo::new(id)).add(&info);
             }
@@ -260,7 +259,7 @@ impl LayerHandle {
     }
 
     fn close_all(&self, mut which: impl FnMut(&Stream) -> bool) {
-        for stream in self.registry.all().into_iter().filter(|stream| which(stream)) {
+        for stream in self.registry.all().filter(|stream| which(stream)) {
             stream.close_all(|| stream.drained());
         }
     }
@@ -287,16 +286,13 @@ impl LayerHandle {
     pub fn purge_session(&self, name: impl AsRef<[u8]>) -> usize {
         let session = binding::session_named(name.as_ref(), &self.registry.keys);
         self.purge_stored(Purge::Session(persistence::key_of_fingerprint(session)));
-        if !self.registry.has_session(session) {
-            return 0;
-        }
-        self.purge(|stream| stream.origin.binding.session == Some(session))
+        self.registry.purge_session(session, |_| true).len()
     }
 
     /// Forgets all streams of a session, by the ID that [`sessions`](Self::sessions) lists. Returns how many.
     pub fn purge_session_by_id(&self, id: SessionId) -> usize {
         self.purge_stored(Purge::Session(persistence::key_of_fingerprint(id.0)));
-        self.purge(|stream| stream.origin.binding.session == Some(id.0))
+        self.registry.purge_session(id.0, |_| true).len()
     }
 
     /// Forgets all streams of an owner, by what names it: the whole `Authorization` header, the cookie's value, or

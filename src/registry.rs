@@ -1,18 +1,19 @@
 //! The streams of this instance: look-up, quotas, what they may hold together, and the sweeper that keeps time.
 
-mod by_token;
+mod account;
+mod headers;
 mod linger;
 mod relief;
 mod room;
+mod session;
+mod streams;
 mod sweeper;
+mod walk;
 
-use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use http::HeaderMap;
 use tokio::sync::Notify;
-use tokio::task::AbortHandle;
 
 use crate::binding::Binding;
 use crate::config::{Config, Limits};
@@ -20,17 +21,16 @@ use crate::persistence::Storage;
 use crate::resume::event_id::Token;
 use crate::resume::keys::Keys;
 use crate::sharing::Sharing;
-use crate::stream::Stream;
+use crate::stream::{Change, EvictionClass, Stream};
 
-use by_token::ByToken;
+pub(crate) use account::Account;
+pub(crate) use headers::KeptHeaders;
 pub(crate) use linger::LingerPermit;
 use linger::Lingering;
 use relief::Relief;
-
-/// How many streams of one binding are looked through for an ID of the inner service. Where there are more, none is.
-const MOST_LOOKED_THROUGH: usize = 256;
-/// What every stream takes beside what its log says: itself and its place in the map.
-const STREAM_BYTES: usize = size_of::<Stream>() + 2 * size_of::<usize>() + ByToken::BYTES;
+use room::Round;
+use streams::Streams;
+use walk::Walk;
 
 /// See the [module](self).
 pub(crate) struct Registry {
@@ -38,6 +38,7 @@ pub(crate) struct Registry {
     pub(crate) sharing: Sharing,
     /// The store, if there is one.
     pub(crate) storage: Option<Arc<Storage>>,
+    /// Under it, the lock of a stream may be taken, never the other way round.
     streams: Mutex<Streams>,
     /// Memory of all streams. What shrinks may be told before what has grown: it can be below zero for a moment.
     bytes: AtomicIsize,
@@ -46,10 +47,11 @@ pub(crate) struct Registry {
     draining: AtomicBool,
     left: Notify,
     relief: Relief,
+    round: Mutex<Round>,
     /// Held while it is chosen which streams make room for a new one.
     eviction: Mutex<()>,
     /// Headers that streams have in common are kept once.
-    headers: Mutex<Arc<HeaderMap>>,
+    headers: Mutex<Weak<KeptHeaders>>,
 }
 
 /// What all services of a layer share, and let go of together.
@@ -64,31 +66,9 @@ impl Drop for Shared {
     }
 }
 
-#[derive(Default)]
-struct Streams {
-    by_token: ByToken,
-    /// Mirrors of streams that another one of `by_token` is of, too.
-    further: Vec<Arc<Stream>>,
-    by_session: HashMap<u128, usize>,
-    /// Only of streams that are looked up so.
-    by_binding: HashMap<Binding, HashSet<Token>>,
-    sweeper: Option<AbortHandle>,
-}
-
 /// There is no room for a further stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NoRoom;
-
-/// Which limit leaves none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Full {
-    /// That on streams.
-    Streams,
-    /// That on sessions.
-    Sessions,
-    /// That on the streams of this session.
-    Session(u128),
-}
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -106,84 +86,107 @@ impl Registry {
             draining: AtomicBool::new(false),
             left: Notify::new(),
             relief: Relief::default(),
+            round: Mutex::default(),
             eviction: Mutex::default(),
             headers: Mutex::default(),
         }
     }
 
     pub(crate) fn get(&self, token: &Token) -> Option<Arc<Stream>> {
-        lock(&self.streams).by_token.get(token).cloned()
+        lock(&self.streams).get(*token)
     }
 
     /// The stream that this instance produces, or did: a copy of it may have come in between.
     pub(crate) fn produced(&self, token: &Token) -> Option<Arc<Stream>> {
-        let streams = lock(&self.streams);
-        let mut of_token = streams.by_token.get(token).into_iter().chain(&streams.further);
-        of_token.rfind(|stream| stream.token == *token && !stream.is_mirror).cloned()
+        lock(&self.streams).produced(*token)
     }
 
     /// Adds a stream, if there is room, or can be made.
     pub(crate) fn insert(self: &Arc<Self>, stream: &Arc<Stream>) -> Result<(), NoRoom> {
-        while self.try_insert(stream).is_err() {
+        if !self.has_bytes(&stream.config) {
+            return Err(NoRoom);
+        }
+        let bytes = loop {
+            if let Some(bytes) = self.try_insert(stream) {
+                break bytes;
+            }
             if !self.make_room(stream) {
                 return Err(NoRoom);
             }
-        }
-        self.grow(STREAM_BYTES as isize, &stream.config);
+        };
+        self.grow(bytes as isize, &stream.config);
         Ok(())
     }
 
-    fn try_insert(self: &Arc<Self>, stream: &Arc<Stream>) -> Result<(), Full> {
+    /// Returns what it takes; `None`: there is no room.
+    fn try_insert(self: &Arc<Self>, stream: &Arc<Stream>) -> Option<usize> {
         let mut streams = lock(&self.streams);
-        streams.check(stream)?;
-        if let Some(session) = stream.origin.binding.session {
-            *streams.by_session.entry(session).or_default() += 1;
+        if streams.full(stream, &stream.config.limits).is_some() {
+            return None;
         }
-        if stream.is_found_by_binding() {
-            streams.by_binding.entry(stream.origin.binding).or_default().insert(stream.token);
-        }
-        if let Some(other) = streams.by_token.insert(Arc::clone(stream)) {
-            streams.further.push(other);
-        }
+        let bytes = streams.insert(stream);
         self.ensure_sweeper(&mut streams, &stream.config);
-        Ok(())
+        Some(bytes)
     }
 
     /// Forgets a stream; its readers, if it has any, are not touched.
     pub(crate) fn remove(&self, stream: &Stream) {
         let removed = lock(&self.streams).remove(stream);
+        self.removed(stream, removed.unwrap_or_default());
+    }
+
+    /// What follows when a stream was taken out, which had taken so many bytes.
+    fn removed(&self, stream: &Stream, bytes: usize) {
         if stream.origin.is_shared {
             self.sharing.forget(stream);
         }
-        if removed.is_some() {
-            self.shrink(STREAM_BYTES);
+        if bytes > 0 {
+            self.shrink(bytes);
         }
     }
 
-    /// The streams of this binding among those that are looked up so; none if they are too many
-    /// to look through.
+    /// The streams of this binding among those that are looked up so; none if they are too many to look through.
     pub(crate) fn bound_to(&self, binding: &Binding) -> Vec<Arc<Stream>> {
-        let streams = lock(&self.streams);
-        let tokens = streams.by_binding.get(binding);
-        let tokens = tokens.filter(|tokens| tokens.len() <= MOST_LOOKED_THROUGH);
-        let tokens = tokens.into_iter().flatten();
-        tokens.filter_map(|token| streams.by_token.get(token).cloned()).collect()
+        lock(&self.streams).bound_to(binding, EvictionClass::Finished)
+    }
+
+    /// The same, of those that are live or have a reader.
+    pub(crate) fn going_on(&self, binding: &Binding) -> Vec<Arc<Stream>> {
+        lock(&self.streams).bound_to(binding, EvictionClass::Unread)
     }
 
     /// Forgets all of `which` streams, and ends their responses. Returns how many there were.
     pub(crate) fn purge(&self, mut which: impl FnMut(&Stream) -> bool) -> usize {
-        let purged: Vec<_> = self.all().into_iter().filter(|stream| which(stream)).collect();
-        for stream in &purged {
-            self.remove(stream);
-            stream.purge();
-        }
-        purged.len()
+        self.purge_these(self.all().filter(|stream| which(stream)))
     }
 
-    /// All streams, as they are now.
-    pub(crate) fn all(&self) -> Vec<Arc<Stream>> {
-        let streams = lock(&self.streams);
-        streams.by_token.all().chain(&streams.further).cloned().collect()
+    /// Forgets these ones of the streams that the sessions of a name have, and ends their responses. Returns them.
+    pub(crate) fn purge_session(
+        &self,
+        session: u128,
+        mut which: impl FnMut(&Stream) -> bool,
+    ) -> Vec<Arc<Stream>> {
+        let mut of_it: Vec<_> = {
+            let streams = lock(&self.streams);
+            let sessions = streams.named(session);
+            sessions.flat_map(|(_, session)| streams.of_session(session)).cloned().collect()
+        };
+        of_it.retain(|stream| which(stream));
+        self.purge_these(of_it.iter().cloned());
+        of_it
+    }
+
+    fn purge_these(&self, streams: impl Iterator<Item = Arc<Stream>>) -> usize {
+        let purge = |stream: Arc<Stream>| {
+            self.remove(&stream);
+            stream.purge();
+        };
+        streams.map(purge).count()
+    }
+
+    /// All streams, a few at a time: those that come meanwhile may be among them.
+    pub(crate) fn all(&self) -> Walk<'_> {
+        Walk::new(self)
     }
 
     /// Whether this very stream is there.
@@ -191,20 +194,14 @@ impl Registry {
         lock(&self.streams).has(stream)
     }
 
-    /// Whether a session has streams.
-    pub(crate) fn has_session(&self, session: u128) -> bool {
-        self.streams_of(session) > 0
-    }
-
-    /// How many streams a session has.
+    /// How many streams the sessions of this name have, whoever owns them.
     pub(crate) fn streams_of(&self, session: u128) -> usize {
-        lock(&self.streams).by_session.get(&session).copied().unwrap_or_default()
+        lock(&self.streams).named(session).map(|(_, session)| session.streams).sum()
     }
 
-    /// How many streams, and sessions with streams, there are.
-    pub(crate) fn counts(&self) -> (usize, usize) {
-        let streams = lock(&self.streams);
-        (streams.len(), streams.by_session.len())
+    /// How many names sessions with streams have.
+    pub(crate) fn sessions(&self) -> usize {
+        lock(&self.streams).session_names
     }
 
     /// Drops every stream and ends its readers.
@@ -212,15 +209,6 @@ impl Registry {
         for stream in self.all() {
             self.remove(&stream);
         }
-    }
-
-    /// The same headers as kept before, if they are.
-    pub(crate) fn intern(&self, headers: HeaderMap) -> Arc<HeaderMap> {
-        let mut kept = lock(&self.headers);
-        if **kept != headers {
-            *kept = Arc::new(headers);
-        }
-        Arc::clone(&kept)
     }
 
     // The store
@@ -260,7 +248,7 @@ impl Registry {
     pub(crate) async fn all_left(&self) {
         loop {
             let left = self.left.notified();
-            if self.all().iter().all(|stream| stream.readers() == 0) {
+            if lock(&self.streams).read == 0 {
                 return;
             }
             left.await;
@@ -280,8 +268,24 @@ impl Registry {
         self.bytes() > limits.bytes
     }
 
-    /// A stream's memory has changed. Must not be called under a lock of a stream: room may have to be made.
-    pub(crate) fn grow(&self, growth: isize, config: &Config) {
+    /// What a stream holds, or its place in the order of eviction, has changed. Must not be called under a lock of a
+    /// stream: room may have to be made.
+    #[cold]
+    pub(crate) fn changed(&self, stream: &Arc<Stream>, change: &Change) {
+        if let Some(account) = &change.account {
+            if account.add(change.growth) {
+                lock(&self.streams).ranking.update(account);
+            }
+        }
+        if change.is_moved {
+            lock(&self.streams).refresh(stream);
+        }
+        if change.growth != 0 {
+            self.grow(change.growth, &stream.config);
+        }
+    }
+
+    fn grow(&self, growth: isize, config: &Config) {
         let bytes = self.bytes.fetch_add(growth, Ordering::Relaxed) + growth;
         if growth < 0 {
             self.relief.released(bytes);
@@ -301,60 +305,5 @@ impl Drop for Registry {
         if let Some(storage) = &self.storage {
             storage.close();
         }
-    }
-}
-
-impl Streams {
-    /// Whether there is room for a stream.
-    fn check(&self, stream: &Stream) -> Result<(), Full> {
-        let limits = &stream.config.limits;
-        if let Some(session) = stream.origin.binding.session {
-            match self.by_session.get(&session) {
-                Some(count) if *count >= limits.streams_per_session => {
-                    return Err(Full::Session(session));
-                }
-                None if limits.streams_per_session == 0 => return Err(Full::Session(session)),
-                None if self.by_session.len() >= limits.sessions => return Err(Full::Sessions),
-                _ => {}
-            }
-        }
-        if self.len() < limits.streams { Ok(()) } else { Err(Full::Streams) }
-    }
-
-    fn len(&self) -> usize {
-        self.by_token.len() + self.further.len()
-    }
-
-    fn has(&self, stream: &Stream) -> bool {
-        let same = |other: &Arc<Stream>| std::ptr::eq(Arc::as_ptr(other), stream);
-        self.by_token.get(&stream.token).is_some_and(same) || self.further.iter().any(same)
-    }
-
-    fn take(&mut self, stream: &Stream) -> Option<Arc<Stream>> {
-        let same = |other: &Arc<Stream>| std::ptr::eq(Arc::as_ptr(other), stream);
-        if self.by_token.get(&stream.token).is_some_and(same) {
-            return self.by_token.remove(&stream.token);
-        }
-        let index = self.further.iter().position(same)?;
-        Some(self.further.swap_remove(index))
-    }
-
-    fn remove(&mut self, stream: &Stream) -> Option<Arc<Stream>> {
-        let removed = self.take(stream)?;
-        if let Some(tokens) = self.by_binding.get_mut(&stream.origin.binding) {
-            tokens.remove(&stream.token);
-            if tokens.is_empty() {
-                self.by_binding.remove(&stream.origin.binding);
-            }
-        }
-        if let Some(session) = stream.origin.binding.session {
-            if let Some(count) = self.by_session.get_mut(&session) {
-                *count -= 1;
-                if *count == 0 {
-                    self.by_session.remove(&session);
-                }
-            }
-        }
-        Some(removed)
     }
 }

@@ -27,7 +27,7 @@ use crate::exchange::Exchange;
 use crate::jitter::jitter;
 use crate::log::Log;
 use crate::observer::Observation;
-use crate::registry::{LingerPermit, Registry};
+use crate::registry::{Account, KeptHeaders, LingerPermit, Registry};
 use crate::resume::event_id::{IdLine, Token};
 use crate::resume::plan::{Plan, StreamState, plan};
 use crate::resume::position::Position;
@@ -36,7 +36,9 @@ use crate::resume::{Gap, GapReason};
 pub(crate) use effects::Effects;
 pub(crate) use readers::Close;
 use state::State;
-pub(crate) use state::{Drive, Ending, EvictionClass, ForStore, Released, Start, Summary, Turn};
+pub(crate) use state::{
+    Change, Drive, Ending, EvictionClass, ForStore, Released, Start, Summary, Turn,
+};
 
 /// When clients of a drained layer come back, unless a reconnection time is configured.
 const DRAIN_RETRY: Duration = Duration::from_secs(1);
@@ -65,12 +67,12 @@ pub(crate) struct Origin {
     pub(crate) binding: Binding,
     /// Whether others may join it, by its binding.
     pub(crate) is_shared: bool,
-    /// The last event ID that the inner service was first called with; empty: none.
-    pub(crate) inner_id: Vec<u8>,
+    /// The last event ID that the inner service was first called with; empty: none. `None`: it is too long to be kept.
+    pub(crate) inner_id: Option<Box<[u8]>>,
     /// Whether the inner service may be called again for it.
     pub(crate) repeatable: bool,
     /// The headers that later responses of the stream have, as far as they are for the request.
-    pub(crate) headers: Arc<HeaderMap>,
+    pub(crate) headers: Arc<KeptHeaders>,
     /// Where the first request came from: only its like are told what its page may do. `None`: not known.
     pub(crate) page: Option<Page>,
     /// What it answers, if a protocol above event streams is known.
@@ -123,12 +125,12 @@ impl Stream {
         fx: &mut Effects,
         change: impl FnOnce(&mut State, &mut Effects) -> T,
     ) -> T {
-        let (result, growth, is_for_store) = {
+        let (result, change, is_for_store) = {
             let mut state = self.lock();
-            (change(&mut state, fx), state.take_growth(), state.queue_for_store())
+            (change(&mut state, fx), state.take_change(), state.queue_for_store())
         };
-        if growth != 0 {
-            self.registry.grow(growth, &self.config);
+        if let Some(change) = change {
+            self.registry.changed(self, &change);
         }
         fx.apply(self);
         if is_for_store {
@@ -220,11 +222,11 @@ impl Stream {
             return None;
         };
         state.end_loan(body);
-        let growth = if state.log.take_resized() { state.take_growth() } else { 0 };
+        let change = if state.log.take_resized() { state.take_change() } else { None };
         let is_for_store = state.queue_for_store();
         drop(state);
-        if growth != 0 {
-            self.registry.grow(growth, &self.config);
+        if let Some(change) = change {
+            self.registry.changed(self, &change);
         }
         if is_for_store {
             self.registry.queue_for_store(self);
@@ -530,10 +532,20 @@ impl Stream {
         summary
     }
 
-    /// How many bytes it is charged with, and when it would be evicted.
-    pub(crate) fn weight(&self) -> (EvictionClass, usize) {
-        let state = self.lock();
-        (state.eviction_class(), state.accounted())
+    /// In which order it is evicted.
+    pub(crate) fn eviction_class(&self) -> EvictionClass {
+        self.lock().eviction_class()
+    }
+
+    /// What it holds is put on this account from now on. Returns where it is in the order of eviction, and what it
+    /// holds.
+    pub(crate) fn enter(&self, account: &Arc<Account>) -> (EvictionClass, usize) {
+        self.lock().enter(account)
+    }
+
+    /// It is on no account any more. Returns what it held on one.
+    pub(crate) fn leave(&self) -> usize {
+        self.lock().leave()
     }
 
     /// Does what time brings. Returns whether the stream is over and can be forgotten.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::Response;
+use http::{HeaderMap, Response};
 use http::request::Parts;
 use http_body::Body;
 
@@ -25,6 +25,9 @@ use crate::resume::position::Position;
 use crate::resume::{Gap, GapReason};
 use crate::sse::encode;
 use crate::stream::{Origin, Start, Stream};
+
+/// The most that is kept of a request and the head of its response, in bytes.
+const KEPT: usize = 2 * 1024;
 
 /// The store does not answer.
 struct Outage;
@@ -213,7 +216,7 @@ impl Wrap {
     /// for it. Else it may have missed something, and is told so.
     pub(crate) fn place_in(&self, stream: &Stream) -> (Position, Option<Gap>) {
         let goes_on = self.answer == Answer::Forwarded || !self.inner_id.is_empty();
-        if goes_on && stream.origin.inner_id == self.inner_id {
+        if goes_on && stream.origin.inner_id.as_deref() == Some(&*self.inner_id) {
             return (Position { generation: 1, offset: 0 }, None);
         }
         let start_at = self.config.share.as_ref().map_or(StartAt::Live, |share| share.start_at);
@@ -256,19 +259,30 @@ impl Wrap {
         }
     }
 
+    /// What is kept of the request, and of these headers of its response.
+    fn kept(&self, headers: &HeaderMap) -> Kept<'_> {
+        let exchange = self.exchange.as_deref().map_or(0, Exchange::heap_bytes);
+        let room = KEPT.saturating_sub(exchange);
+        // It is kept twice: as it was, and as the one in force.
+        let inner_id = Some(&*self.inner_id).filter(|id| id.len() <= room / 4);
+        let room = room - 2 * inner_id.map_or(0, <[u8]>::len);
+        let headers = answer::kept_headers(headers, &self.config, self.is_shared, room);
+        Kept { headers, inner_id }
+    }
+
     fn stream<B>(&self, response: &Response<B>) -> Option<Arc<Stream>> {
         let mut headers = response.headers().clone();
         answer::wrap_headers(&mut headers);
-        let headers = answer::kept_headers(&headers, &self.config, self.is_shared);
+        let kept = self.kept(&headers);
         let named = |binding: Binding| {
             binding.named_by(response.headers(), &self.config, &self.registry.keys)
         };
         let origin = Origin {
             binding: if self.is_shared { self.binding } else { named(self.binding) },
             is_shared: self.is_shared,
-            inner_id: self.inner_id.clone(),
+            inner_id: kept.inner_id.map(Box::from),
             repeatable: self.repeatable,
-            headers: self.registry.intern(headers),
+            headers: self.registry.intern(&kept.headers, &self.config),
             page: Some(self.page),
             exchange: self.exchange.clone(),
         };
@@ -277,7 +291,8 @@ impl Wrap {
         random::fill(&mut bytes).ok()?;
         let token = Token::sign(bytes, &self.registry.keys);
         let (config, registry) = (Arc::clone(&self.config), Arc::clone(&self.registry));
-        let stream = Arc::new(Stream::new(token, origin, config, registry, &self.inner_id));
+        let inner_id = kept.inner_id.unwrap_or_default();
+        let stream = Arc::new(Stream::new(token, origin, config, registry, inner_id));
         if let Some(storage) = &self.registry.storage {
             if self.config.rules.retention.payload && stream.runtime.is_some() {
                 stream.begin_storing(storage.commits_first());
@@ -301,6 +316,13 @@ impl Wrap {
         reader.prime(self.primer(), Some(from));
         reader
     }
+}
+
+/// What is kept of a request and of the head of its response. What is longer than that is not.
+struct Kept<'a> {
+    headers: HeaderMap,
+    /// The ID that the inner service was called with. Without it, going on with the stream is told as a loss.
+    inner_id: Option<&'a [u8]>,
 }
 
 /// Puts the inner body where it is driven.

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 
 use allocation_counter::{AllocationInfo, measure};
 use bytes::Bytes;
-use http::Request;
+use http::{HeaderName, Request, Response};
 use http_body::Body;
 use source::{Source, Sources, answer, event, read, read_with};
 use support::scripted::Scripted;
@@ -31,7 +31,7 @@ fn endless() -> Sources {
 
 fn open<S, B>(service: &mut S, id: Option<&str>) -> (String, Pin<Box<B>>)
 where
-    S: Service<Request<()>, Response = http::Response<B>>,
+    S: Service<Request<()>, Response = Response<B>>,
 {
     let response = answer(service, id);
     let from = response.headers()["sse-resume-from"].to_str().unwrap().to_owned();
@@ -202,18 +202,152 @@ fn events_in(data: &[u8]) -> usize {
 
 #[test]
 fn at_the_cap_on_bytes_not_each_event_looks_through_all_streams() {
-    const STREAMS: usize = 1_000;
-    // More is what the streams take by themselves, which none of them can give up.
-    let limits = Limits::new().bytes(512 * 1024);
+    const STREAMS: usize = 400;
+    let limits = Limits::new().bytes(1024 * 1024);
     let mut service = SseResumeLayer::new().limits(limits).layer(endless());
     let mut bodies: Vec<_> = (0..STREAMS).map(|_| open(&mut service, None).1).collect();
     // More than a block, and less than a list of all streams.
-    let is_walk = |round: &AllocationInfo| round.bytes_total > STREAMS as u64 * 32;
-    let events = bodies.iter_mut().map(|body| {
-        measure(|| {
-            read(body.as_mut(), EVENT);
-        })
+    let is_walk = |round: &AllocationInfo| round.bytes_total > 3 * BLOCK as u64;
+    let mut events = Vec::new();
+    for _ in 0..40 {
+        events.extend(bodies.iter_mut().map(|body| {
+            measure(|| {
+                read(body.as_mut(), EVENT);
+            })
+        }));
+    }
+    let walks = events.iter().filter(|round| is_walk(round)).count();
+    assert!((1..=events.len() / STREAMS).contains(&walks), "{walks} of {} events", events.len());
+}
+
+// What others may cost
+
+/// The bytes that requests allocate, of streams whose clients leave at once: each of the last so many.
+fn bytes_of_requests(limits: Limits, before: usize, sessions: impl Fn(usize) -> usize) -> u64 {
+    const REQUESTS: usize = 512;
+    let session = HeaderName::from_static("x-session");
+    let layer = SseResumeLayer::new().session_header(session).limits(limits.bytes(usize::MAX));
+    let mut service = layer.layer(endless());
+    let mut come_and_go = |number: usize| {
+        let request = Request::get("/").header("x-session", sessions(number).to_string());
+        let call = std::pin::pin!(service.call(request.body(()).unwrap()));
+        match call.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(response) => drop(response.unwrap()),
+            Poll::Pending => unreachable!("the inner service answers at once"),
+        }
+    };
+    (0..before).for_each(&mut come_and_go);
+    measure(|| (before..before + REQUESTS).for_each(&mut come_and_go)).bytes_total
+}
+
+#[test]
+fn a_request_at_a_limit_costs_no_more_however_many_streams_there_are() {
+    for streams in [1_000, 8_000] {
+        let below = bytes_of_requests(Limits::new(), streams, |number| number);
+        let at = [
+            bytes_of_requests(Limits::new().streams(streams), streams, |number| number),
+            bytes_of_requests(Limits::new().sessions(streams), streams, |number| number),
+            // All but the last ones are of others.
+            bytes_of_requests(Limits::new().streams_per_session(64), streams, |number| {
+                if number < streams - 64 { number } else { 0 }
+            }),
+        ];
+        assert!(at.iter().all(|at| *at <= 2 * below), "{streams}: {at:?}, below them {below}");
+    }
+}
+
+/// Answers each request with an event stream that has one event, and keeps nothing of it.
+#[derive(Clone)]
+struct OneEvent;
+
+impl<B> Service<Request<B>> for OneEvent {
+    type Response = Response<Source>;
+    type Error = std::convert::Infallible;
+    type Future = std::future::Ready<Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<B>) -> Self::Future {
+        let head = Response::builder().header("content-type", "text/event-stream");
+        std::future::ready(Ok(head.body(Source::new(event(EVENT), 1)).unwrap()))
+    }
+}
+
+#[test]
+fn idle_clients_with_large_requests_take_no_room_from_others() {
+    const LIMIT: usize = 4 * 1024 * 1024;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let _entered = runtime.enter();
+    let layer = SseResumeLayer::new().limits(Limits::new().bytes(LIMIT));
+    let mut service = layer.layer(OneEvent);
+    let mut answer = |id: String| {
+        let request = Request::get("/").header("last-event-id", id).body(()).unwrap();
+        let response = std::pin::pin!(service.call(request));
+        match response.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(response) => response.unwrap(),
+            Poll::Pending => unreachable!("the inner service answers at once"),
+        }
+    };
+    let mut idle = Vec::with_capacity(50);
+    let (mut come, mut told_of_gaps) = ((0, 0), false);
+    let info = measure(|| {
+        let victim = answer("1".to_owned());
+        let from = victim.headers()["sse-resume-from"].to_str().unwrap().to_owned();
+        let mut victim = Box::pin(victim.into_body());
+        for _ in 0..9 {
+            come.0 += events_in(&next(&mut victim));
+        }
+        drop(victim);
+        for number in 0..50 {
+            idle.push(answer(format!("{number}{}", "x".repeat(100_000))).into_body());
+        }
+        let mut again = Box::pin(answer(from).into_body());
+        while come.1 < 9 {
+            let piece = next(&mut again);
+            come.1 += events_in(&piece);
+            told_of_gaps |= piece.windows(10).any(|bytes| bytes == b"resume-gap");
+        }
     });
-    let walks = events.filter(is_walk).count();
-    assert!((1..=STREAMS / 10).contains(&walks), "{walks} of {STREAMS} events");
+    assert_eq!((come, told_of_gaps), ((9, 9), false), "the victim misses nothing");
+    assert!(info.bytes_max < 5 * 1024 * 1024, "{info:?}");
+    assert!(info.bytes_current < 512 * 1024, "of the requests nothing is kept: {info:?}");
+    let said = u64::try_from(layer.handle().stats().bytes).unwrap();
+    assert!(said >= info.bytes_current.unsigned_abs() * 3 / 4, "{said} of {info:?}");
+}
+
+#[cfg(feature = "mcp")]
+#[test]
+fn small_calls_of_a_protocol_are_counted_as_they_are_held() {
+    use http_body_util::{BodyExt, Full};
+    use tower_sse_resume::McpBody;
+
+    type Call = Request<McpBody<Full<Bytes>>>;
+    let answer = tower::service_fn(|request: Call| async move {
+        let session = request.headers()["mcp-session-id"].clone();
+        let _ = request.into_body().collect().await;
+        let said = "data: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"content\":[]}}\n\n";
+        let head = Response::builder().header("content-type", "text/event-stream");
+        let head = head.header("mcp-session-id", session);
+        Ok::<_, std::convert::Infallible>(head.body(Full::new(Bytes::from(said))).unwrap())
+    });
+    let layer = SseResumeLayer::mcp();
+    let mut service = layer.layer(answer);
+    let mut call = |number: usize| {
+        let message = format!(r#"{{"jsonrpc":"2.0","id":{number},"method":"tools/call"}}"#);
+        let request = Request::post("/mcp").header("mcp-session-id", format!("session-{number}"));
+        let request = request.header("mcp-protocol-version", "2025-06-18");
+        let call = service.call(request.body(Full::new(Bytes::from(message))).unwrap());
+        let whole = async { call.await.unwrap().into_body().collect().await.unwrap() };
+        futures_util::FutureExt::now_or_never(whole).expect("nothing to wait for");
+    };
+    call(0);
+    let before = layer.handle().stats().bytes;
+    let calls = 2_000;
+    let info = measure(|| (1..=calls).for_each(&mut call));
+    let held = usize::try_from(info.bytes_current).unwrap();
+    let said = layer.handle().stats().bytes - before;
+    assert!(held <= said * 9 / 8 && said <= held * 5 / 4, "held {held}, said {said}");
+    assert!(held / calls < 3 * 1024, "{} each", held / calls);
 }

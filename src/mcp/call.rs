@@ -80,6 +80,13 @@ impl Exchange for Call {
         self.message()?.id.as_deref()
     }
 
+    fn heap_bytes(&self) -> usize {
+        let texts =
+            self.message().map(|message| [&message.method, &message.id, &message.request_id]);
+        let texts = texts.into_iter().flatten().flatten();
+        size_of::<Self>() + texts.map(|text| text.len()).sum::<usize>()
+    }
+
     fn encode(&self) -> Vec<u8> {
         stored::encode(self)
     }

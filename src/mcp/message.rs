@@ -6,7 +6,7 @@
 use memchr::memchr2;
 
 /// A longer `id` or `method` is not remembered.
-const LONGEST: usize = 1024;
+const LONGEST: usize = 512;
 
 /// What is known of a JSON-RPC message, or of a batch of them.
 #[derive(Debug, Default, PartialEq, Eq)]

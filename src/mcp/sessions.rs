@@ -55,13 +55,14 @@ impl Sessions {
     /// Forgets the streams of a session that its owner has at this endpoint.
     fn purge(&self, binding: &Binding) -> Purged {
         let mut purged = Purged { here: 0, is_elsewhere: false };
-        if binding.session.is_some_and(|session| self.registry.has_session(session)) {
-            purged.here = self.registry.purge(|stream| {
+        if let Some(session) = binding.session {
+            let streams = self.registry.purge_session(session, |stream| {
                 let other = &stream.origin.binding;
-                let is_its = other.session == binding.session && other.owner == binding.owner;
-                purged.is_elsewhere |= is_its && other.target != binding.target;
-                is_its && other.target == binding.target
+                let (is_its, is_here) = (other.owner == binding.owner, other.target == binding.target);
+                purged.is_elsewhere |= is_its && !is_here;
+                is_its && is_here
             });
+            purged.here = streams.len();
         }
         purged
     }
@@ -79,7 +80,7 @@ impl Sessions {
             let exchange = stream.origin.exchange.as_ref();
             exchange.and_then(|exchange| exchange.name()) == Some(id) && stream.is_live()
         };
-        let all = self.registry.bound_to(binding).into_iter();
+        let all = self.registry.going_on(binding).into_iter();
         let calls: Vec<_> = all.filter(|stream| is_it(stream)).collect();
         if let [call] = &*calls {
             let _ = call.release_unread();

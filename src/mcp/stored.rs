@@ -24,7 +24,7 @@ pub(super) fn encode(call: &Call) -> Vec<u8> {
     let mut out = vec![era, shape];
     for text in [&message.id, &message.method] {
         let text = text.as_deref().unwrap_or_default();
-        // They are no longer than a kilobyte.
+        // They are no longer than half a kilobyte.
         out.extend_from_slice(&(text.len() as u16).to_be_bytes());
         out.extend_from_slice(text.as_bytes());
     }

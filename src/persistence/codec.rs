@@ -20,6 +20,7 @@ const OWNER: u64 = 4;
 const SESSION: u64 = 8;
 const EXCHANGE: u64 = 16;
 const PAGE: u64 = 32;
+const LONG_ID: u64 = 64;
 
 /// Bits of progress.
 const RETRY: u64 = 1;
@@ -37,8 +38,8 @@ pub(crate) struct StoredOrigin {
     pub(crate) binding: Binding,
     pub(crate) is_shared: bool,
     pub(crate) repeatable: bool,
-    /// The last event ID that the inner service was first called with.
-    pub(crate) inner_id: Vec<u8>,
+    /// The last event ID that the inner service was first called with. `None`: it was too long to be kept.
+    pub(crate) inner_id: Option<Vec<u8>>,
     pub(crate) headers: HeaderMap,
     /// What a preset knows of the request that it answers.
     pub(crate) exchange: Option<Vec<u8>>,
@@ -73,13 +74,14 @@ impl StoredOrigin {
             | bit(owner.is_some(), OWNER)
             | bit(session.is_some(), SESSION)
             | bit(self.exchange.is_some(), EXCHANGE)
-            | bit(self.page.is_some(), PAGE);
+            | bit(self.page.is_some(), PAGE)
+            | bit(self.inner_id.is_none(), LONG_ID);
         let mut out = BytesMut::new();
         out.put_u8(VERSION);
         put_number(&mut out, flags);
         out.put_u128(target);
         owner.into_iter().chain(session).for_each(|print| out.put_u128(print));
-        put_bytes(&mut out, &self.inner_id);
+        put_bytes(&mut out, self.inner_id.as_deref().unwrap_or_default());
         put_number(&mut out, self.headers.len() as u64);
         for (name, value) in &self.headers {
             put_bytes(&mut out, name.as_str().as_bytes());
@@ -103,7 +105,7 @@ impl StoredOrigin {
             owner: has(OWNER).then(|| input.fingerprint()).transpose()?,
             session: has(SESSION).then(|| input.fingerprint()).transpose()?,
         };
-        let inner_id = input.bytes()?.to_vec();
+        let inner_id = Some(input.bytes()?.to_vec()).filter(|_| !has(LONG_ID));
         let mut headers = HeaderMap::new();
         for _ in 0..input.number()? {
             let name = HeaderName::from_bytes(input.bytes()?).map_err(|_| Malformed)?;
@@ -312,7 +314,7 @@ mod tests {
         headers.append("vary", HeaderValue::from_static("origin"));
         headers.append("vary", HeaderValue::from_bytes(b"\xe4").unwrap());
         let binding = Binding { target: u128::MAX - 1, owner, session: Some(7) };
-        let (inner_id, page) = (b"12".to_vec(), page.map(Page));
+        let (inner_id, page) = (Some(b"12".to_vec()), page.map(Page));
         let (is_shared, repeatable) = (true, false);
         StoredOrigin { binding, is_shared, repeatable, inner_id, headers, exchange, page }
     }

@@ -68,7 +68,8 @@ impl Queue {
     /// What the last writer had taken is lost with it: it is to be taken again.
     fn recover(&mut self, registry: &Registry) {
         let mut known = HashSet::new();
-        let streams = std::mem::take(&mut self.streams).into_iter().chain(registry.all());
+        let streams = std::mem::take(&mut self.streams).into_iter();
+        let streams = streams.chain(registry.all().collect::<Vec<_>>());
         let each_once = streams.filter(|stream| known.insert(Arc::as_ptr(stream)));
         self.streams = each_once.filter(|stream| stream.take_all_again()).collect();
     }
@@ -111,7 +112,7 @@ impl StoredStream {
         let origin = StoredOrigin::decode(&record.origin).map_err(malformed)?;
         let mut progress = codec::decode_progress(&record.progress).map_err(malformed)?;
         // Until the inner service gives an ID, its last one is that which it was called with.
-        let called_with = Some(&origin.inner_id).filter(|id| !id.is_empty());
+        let called_with = origin.inner_id.as_ref().filter(|id| !id.is_empty());
         progress.inner_id = progress.inner_id.or_else(|| called_with.cloned());
         Ok(Self { record, origin, progress })
     }
@@ -374,8 +375,8 @@ impl Storage {
             binding: origin.binding,
             is_shared: origin.is_shared,
             repeatable: origin.repeatable,
-            inner_id: origin.inner_id.clone(),
-            headers: (*origin.headers).clone(),
+            inner_id: origin.inner_id.as_deref().map(<[u8]>::to_vec),
+            headers: http::HeaderMap::clone(&origin.headers),
             page: origin.page,
             exchange: origin.exchange.as_ref().map(|exchange| exchange.encode()),
         };
@@ -546,7 +547,7 @@ impl Storage {
 
     /// Hands all over to other instances: waits until what is there is written, no longer than requests wait.
     pub(crate) async fn hand_over(&self, registry: &Registry) -> Result<(), Error> {
-        let streams = registry.all();
+        let streams: Vec<_> = registry.all().collect();
         self.until(|| streams.iter().all(|stream| stream.is_all_stored())).await?;
         self.until(|| self.is_idle()).await
     }

@@ -1,9 +1,14 @@
 //! When it is worth looking for streams that can give up memory: not at each event while none can.
 
-use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// Where nothing more could be given up, this part of the limit has to be added before it is tried again.
 const PART: usize = 64;
+/// And who wants to come in has it tried after this time: readers may have read on.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// See the [module](self).
 pub(super) struct Relief {
@@ -11,6 +16,9 @@ pub(super) struct Relief {
     is_running: AtomicBool,
     /// How few bytes there were since it was last tried in vain; the least there is if it was not in vain.
     low: AtomicIsize,
+    /// When it was last tried in vain, in milliseconds since the beginning.
+    tried: AtomicU64,
+    beginning: Instant,
 }
 
 /// The right to give up memory. Nobody else has it meanwhile.
@@ -18,7 +26,12 @@ pub(super) struct Turn<'a>(&'a Relief);
 
 impl Default for Relief {
     fn default() -> Self {
-        Self { is_running: AtomicBool::new(false), low: AtomicIsize::new(isize::MIN) }
+        Self {
+            is_running: AtomicBool::new(false),
+            low: AtomicIsize::new(isize::MIN),
+            tried: AtomicU64::new(0),
+            beginning: Instant::now(),
+        }
     }
 }
 
@@ -29,6 +42,18 @@ impl Relief {
         if bytes < self.low.load(Ordering::Relaxed) {
             self.low.fetch_min(bytes, Ordering::Relaxed);
         }
+    }
+
+    /// Somebody wants to come in: after a pause it is worth looking again.
+    pub(super) fn retry_now_and_then(&self) {
+        let tried = self.tried.load(Ordering::Relaxed);
+        if self.now().saturating_sub(tried) >= PAUSE.as_millis() as u64 {
+            self.low.store(isize::MIN, Ordering::Relaxed);
+        }
+    }
+
+    fn now(&self) -> u64 {
+        self.beginning.elapsed().as_millis() as u64
     }
 
     /// Where there are more bytes than `limit`: whether to look for memory to give up. If so, others do not.
@@ -45,6 +70,7 @@ impl Turn<'_> {
     /// All was tried, and so many bytes are left; `in_vain` if they are too many.
     pub(super) fn end(self, bytes: isize, in_vain: bool) {
         let low = if in_vain { bytes } else { isize::MIN };
+        self.0.tried.store(self.0.now(), Ordering::Relaxed);
         self.0.low.store(low, Ordering::Relaxed);
     }
 }

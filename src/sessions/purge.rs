@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::binding::Binding;
 use crate::handle::StreamId;
 use crate::persistence::{key_of_fingerprint, key_of_stream};
 use crate::registry::Registry;
 use crate::store::Purge;
+use crate::stream::Stream;
 
 /// Purges those streams of a session that are bound to one of these owners. Of those that are only in the store, nobody
 /// here knows the owner: they stay there for the rest of their age.
@@ -16,30 +16,20 @@ pub(super) fn purge_owned(
     session: u128,
     is_owner: impl Fn(Option<u128>) -> bool,
 ) {
-    let is_its = |binding: &Binding| binding.session == Some(session) && is_owner(binding.owner);
-    let mut purged = Vec::new();
-    registry.purge(|stream| {
-        let is_its = is_its(&stream.origin.binding);
-        if is_its {
-            purged.push(StreamId::of(stream));
-        }
-        is_its
-    });
+    let is_its = |stream: &Stream| is_owner(stream.origin.binding.owner);
+    let purged = registry.purge_session(session, is_its);
     if let Some(storage) = &registry.storage {
         for stream in purged {
-            storage.purge(Purge::Stream(key_of_stream(stream)), registry);
+            storage.purge(Purge::Stream(key_of_stream(StreamId::of(&stream))), registry);
         }
     }
 }
 
 /// Purges all streams of these sessions, whoever owns them.
 pub(super) fn purge_all(registry: &Arc<Registry>, sessions: &HashSet<u128>) {
-    if sessions.is_empty() {
-        return;
+    for session in sessions {
+        registry.purge_session(*session, |_| true);
     }
-    registry.purge(|stream| {
-        stream.origin.binding.session.is_some_and(|session| sessions.contains(&session))
-    });
     if let Some(storage) = &registry.storage {
         for session in sessions {
             storage.purge(Purge::Session(key_of_fingerprint(*session)), registry);

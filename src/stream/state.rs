@@ -23,7 +23,7 @@ use crate::driver::InnerBody;
 use crate::error::{BoxError, ResumeError, ResumeErrorKind};
 use crate::exchange::Exchange;
 use crate::log::{Cursor, EventCounts, Log};
-use crate::registry::LingerPermit;
+use crate::registry::{Account, LingerPermit};
 use crate::resume::plan::{StreamState, View};
 use crate::resume::position::Position;
 
@@ -58,6 +58,25 @@ pub(super) struct State {
     ended_at: Option<Instant>,
     /// What the registry was told of this stream's memory.
     accounted: usize,
+    /// Where the registry has it, if it does.
+    registered: Option<Registered>,
+}
+
+/// A stream that the registry has.
+struct Registered {
+    account: Arc<Account>,
+    /// The class that it was told of.
+    class: EvictionClass,
+}
+
+/// What the registry has to be told of.
+pub(crate) struct Change {
+    /// How many bytes more the stream holds.
+    pub(crate) growth: isize,
+    /// On whose account, if it is on one.
+    pub(crate) account: Option<Arc<Account>>,
+    /// Whether it has another place in the order of eviction.
+    pub(crate) is_moved: bool,
 }
 
 /// Who polls the inner body.
@@ -200,6 +219,7 @@ impl State {
             loss_told: false,
             ended_at: None,
             accounted: 0,
+            registered: None,
         }
     }
 

@@ -12,6 +12,8 @@ mod hosts;
 mod ids_only;
 mod instances;
 mod lifecycle;
+mod limits;
+mod lingering;
 #[cfg(feature = "metrics")]
 mod metrics_feature;
 mod observer;

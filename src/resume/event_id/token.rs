@@ -8,7 +8,7 @@ use crate::resume::keys::Keys;
 ///
 /// The MAC keeps guessed and foreign tokens away from a store; the random bits are what makes a
 /// stream hard to find. Who has a token may try to resume, so it is never printed.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Token([u8; 16]);
 
 impl Token {

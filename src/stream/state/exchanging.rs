@@ -37,6 +37,12 @@ impl Exchanging {
     }
 }
 
+impl Exchanging {
+    pub(super) fn heap_bytes(&self) -> usize {
+        size_of::<Self>() + self.asked_from.capacity() + self.exchange.heap_bytes()
+    }
+}
+
 impl State {
     /// How an inner body ended, in the eyes of the exchange that it answers.
     pub(super) fn judge(&self, ending: Ending) -> Ending {

@@ -1,9 +1,12 @@
 //! What a stream holds, for how long, and what operators see and do of it.
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
 
-use super::{Ending, EvictionClass, Phase, State, Summary};
+use super::{Change, Ending, EvictionClass, Phase, Registered, State, Storing, Summary};
 use crate::error::ResumeErrorKind;
+use crate::registry::Account;
 use crate::stream::Stream;
 use crate::stream::effects::Effects;
 
@@ -11,16 +14,45 @@ impl State {
     /// Heap that the stream takes.
     #[inline]
     pub(in crate::stream) fn heap_bytes(&self) -> usize {
-        self.log.heap_bytes() + self.readers.heap_bytes() + self.rest.len()
+        let exchanging = self.exchanging.as_ref().map_or(0, |exchanging| exchanging.heap_bytes());
+        let storing = if self.storing.is_some() { size_of::<Storing>() } else { 0 };
+        let bytes = self.log.heap_bytes() + self.readers.heap_bytes() + self.rest.len();
+        bytes + exchanging + storing
     }
 
-    /// Takes how many bytes more or less than when it was last asked.
+    /// What has changed for the registry since it was last asked.
     #[inline]
-    pub(in crate::stream) fn take_growth(&mut self) -> isize {
+    pub(in crate::stream) fn take_change(&mut self) -> Option<Change> {
         let bytes = self.heap_bytes();
+        let is_moved =
+            self.registered.as_ref().is_some_and(|known| known.class != self.eviction_class());
+        if bytes == self.accounted && !is_moved {
+            return None;
+        }
+        Some(self.change_to(bytes, is_moved))
+    }
+
+    fn change_to(&mut self, bytes: usize, is_moved: bool) -> Change {
         let growth = bytes.wrapping_sub(self.accounted) as isize;
         self.accounted = bytes;
-        growth
+        let class = self.eviction_class();
+        let account = self.registered.as_mut().map(|known| {
+            known.class = class;
+            Arc::clone(&known.account)
+        });
+        Change { growth, account, is_moved }
+    }
+
+    /// The registry has it, on this account.
+    pub(in crate::stream) fn enter(&mut self, account: &Arc<Account>) -> (EvictionClass, usize) {
+        let class = self.eviction_class();
+        self.registered = Some(Registered { account: Arc::clone(account), class });
+        (class, self.accounted)
+    }
+
+    /// The registry has it no more.
+    pub(in crate::stream) fn leave(&mut self) -> usize {
+        if self.registered.take().is_some() { self.accounted } else { 0 }
     }
 
     /// The first event that somebody has still to read, as far as that protects it.
@@ -61,6 +93,7 @@ impl State {
     }
 
     /// In which order streams are evicted.
+    #[inline]
     pub(in crate::stream) fn eviction_class(&self) -> EvictionClass {
         match self.phase {
             _ if !self.readers.is_empty() => EvictionClass::Read,

@@ -1,12 +1,10 @@
 //! How many inner bodies may linger, and who leaves room to whom.
 
-mod support;
-
 use std::sync::{Arc, Mutex};
 
 use http::{Method, Request};
-use support::app::{App, TestClient, request, with};
-use support::client::settle;
+use support::app::with;
+use support::{App, TestClient, request, settle};
 use tower_sse_resume::{LimitKind, Limits, Observation, SseResumeLayer};
 
 fn of(owner: Option<&str>) -> Request<()> {
