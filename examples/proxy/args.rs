@@ -77,6 +77,16 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DURATION", value_parser = units::duration, help_heading = STREAMS)]
     pub(crate) linger: Option<Duration>,
 
+    /// How many of the upstream's responses are read on without a client at once [default: 16384]
+    ///
+    /// Each is an open file, and no more than a third of those that the system allows are used for it.
+    #[arg(long, value_name = "COUNT", help_heading = STREAMS)]
+    pub(crate) lingering: Option<usize>,
+
+    /// How many of these one owner may have [default: 1024]
+    #[arg(long, value_name = "COUNT", help_heading = STREAMS)]
+    pub(crate) lingering_per_owner: Option<usize>,
+
     /// End event streams after about this time, so that clients come back and resume
     ///
     /// Without this option they last as long as the upstream's.

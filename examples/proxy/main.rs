@@ -10,6 +10,7 @@ mod args;
 mod causes;
 mod choices;
 mod client;
+mod descriptors;
 mod forward;
 #[cfg(feature = "mcp")]
 mod mcp;
@@ -40,7 +41,9 @@ use tower_layer::Layer;
 use tower_service::Service;
 use tower_sse_resume::{LayerHandle, SseReconnectLayer, SseResumeLayer};
 
-use crate::{args::Args, choices::Preset, stop::StopSignals, upstream::Upstream};
+use crate::{
+    args::Args, choices::Preset, descriptors::Descriptors, stop::StopSignals, upstream::Upstream,
+};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -79,18 +82,24 @@ async fn run(args: &Args) -> Result<(), BoxError> {
         return mcp::run(args).await;
     }
     let persistence = store::open(args).await?;
-    let layer = resumable::configured(SseResumeLayer::new(), args, persistence);
+    let descriptors = Descriptors::raised();
+    let layer = resumable::configured(SseResumeLayer::new(), args, descriptors, persistence);
     if !args.reconnect_upstream {
-        return listen(args, layer.layer(Upstream::new(args.upstream.clone())?), &layer.handle())
-            .await;
+        let upstream = Upstream::new(args.upstream.clone())?;
+        return listen(args, layer.layer(upstream), &layer.handle(), descriptors).await;
     }
     let upstream = SseReconnectLayer::new().layer(Upstream::new(args.upstream.clone())?);
     // A request that can be made again needs a body that can be made anew.
     let boxed = |request: Request<Incoming>| request.map(BodyExt::boxed_unsync);
-    listen(args, layer.layer(upstream).map_request(boxed), &layer.handle()).await
+    listen(args, layer.layer(upstream).map_request(boxed), &layer.handle(), descriptors).await
 }
 
-async fn listen<S, B>(args: &Args, service: S, handle: &LayerHandle) -> Result<(), BoxError>
+async fn listen<S, B>(
+    args: &Args,
+    service: S,
+    handle: &LayerHandle,
+    descriptors: Descriptors,
+) -> Result<(), BoxError>
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send>
         + Clone
@@ -104,6 +113,6 @@ where
     // Before the line that says "ready": whoever waits for it may send a signal at once.
     let stop = StopSignals::install()?;
     println!("listening on http://{}", listener.local_addr()?);
-    serve::serve(listener, service, handle, stop, args.drain).await;
+    serve::serve(listener, service, handle, descriptors, stop, args.drain).await;
     Ok(())
 }

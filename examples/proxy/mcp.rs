@@ -3,7 +3,9 @@
 use tower_layer::Layer;
 use tower_sse_resume::SseResumeLayer;
 
-use crate::{BoxError, args::Args, listen, resumable, store, upstream::Upstream};
+use crate::{
+    BoxError, args::Args, descriptors::Descriptors, listen, resumable, store, upstream::Upstream,
+};
 
 /// Runs the proxy in front of an MCP server.
 pub(crate) async fn run(args: &Args) -> Result<(), BoxError> {
@@ -11,7 +13,9 @@ pub(crate) async fn run(args: &Args) -> Result<(), BoxError> {
         return Err("--reconnect-upstream is not for --preset mcp, which goes on by itself".into());
     }
     let persistence = store::open(args).await?;
-    let layer =
-        SseResumeLayer::mcp().configure(|layer| resumable::configured(layer, args, persistence));
-    listen(args, layer.layer(Upstream::new(args.upstream.clone())?), &layer.handle()).await
+    let descriptors = Descriptors::raised();
+    let layer = SseResumeLayer::mcp()
+        .configure(|layer| resumable::configured(layer, args, descriptors, persistence));
+    let upstream = Upstream::new(args.upstream.clone())?;
+    listen(args, layer.layer(upstream), &layer.handle(), descriptors).await
 }

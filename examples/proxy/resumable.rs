@@ -7,15 +7,17 @@ use tower_sse_resume::{
 
 use crate::args::Args;
 use crate::choices;
+use crate::descriptors::Descriptors;
 
 /// `layer` with the options that were given.
 pub(crate) fn configured(
     layer: SseResumeLayer,
     args: &Args,
+    descriptors: Descriptors,
     persistence: Option<Persistence>,
 ) -> SseResumeLayer {
     let retention = Retention::new().events(args.events as u64).bytes(args.bytes).age(args.age);
-    let mut layer = layer.retention(retention);
+    let mut layer = layer.retention(retention).limits(descriptors.limits(args));
     if let Some(linger) = args.linger {
         layer = layer.linger(Linger::from(linger));
     }

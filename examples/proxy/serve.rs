@@ -17,7 +17,7 @@ use tokio::{
 use tower_service::Service;
 use tower_sse_resume::LayerHandle;
 
-use crate::{BoxError, stop::StopSignals};
+use crate::{BoxError, descriptors::Descriptors, stop::StopSignals};
 
 /// For the head of each request; also how long a connection may be idle.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
@@ -30,6 +30,7 @@ pub(crate) async fn serve<S, B>(
     listener: TcpListener,
     service: S,
     layer: &LayerHandle,
+    descriptors: Descriptors,
     mut stop: StopSignals,
     drain: Duration,
 ) where
@@ -44,9 +45,13 @@ pub(crate) async fn serve<S, B>(
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
+                    descriptors.make_room(&stream, layer);
                     tokio::spawn(connection(stream, service.clone(), draining.subscribe()));
                 }
-                Err(_) => sleep(ACCEPT_PAUSE).await,
+                Err(_) => {
+                    descriptors.run_short(layer);
+                    sleep(ACCEPT_PAUSE).await;
+                }
             },
             () = stop.recv() => break,
         }

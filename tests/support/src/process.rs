@@ -49,6 +49,11 @@ impl Process {
         Self { name, child, lines, stderr }
     }
 
+    /// What it has written to standard error so far.
+    pub fn stderr(&self) -> String {
+        self.stderr.lock().expect("not poisoned").clone()
+    }
+
     /// The next line of standard output, or nothing at its end.
     pub async fn line(&mut self) -> Option<String> {
         self.lines.next_line().await.expect("lines of UTF-8")
