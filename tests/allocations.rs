@@ -256,9 +256,9 @@ fn a_request_at_a_limit_costs_no_more_however_many_streams_there_are() {
     }
 }
 
-/// Answers each request with an event stream that has one event, and keeps nothing of it.
+/// Answers each request with an event stream of this event, and keeps nothing of the request.
 #[derive(Clone)]
-struct OneEvent;
+struct OneEvent(Bytes);
 
 impl<B> Service<Request<B>> for OneEvent {
     type Response = Response<Source>;
@@ -271,7 +271,7 @@ impl<B> Service<Request<B>> for OneEvent {
 
     fn call(&mut self, _: Request<B>) -> Self::Future {
         let head = Response::builder().header("content-type", "text/event-stream");
-        std::future::ready(Ok(head.body(Source::new(event(EVENT), 1)).unwrap()))
+        std::future::ready(Ok(head.body(Source::new(self.0.clone(), 1)).unwrap()))
     }
 }
 
@@ -281,7 +281,7 @@ fn idle_clients_with_large_requests_take_no_room_from_others() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let _entered = runtime.enter();
     let layer = SseResumeLayer::new().limits(Limits::new().bytes(LIMIT));
-    let mut service = layer.layer(OneEvent);
+    let mut service = layer.layer(OneEvent(event(EVENT)));
     let mut answer = |id: String| {
         let request = Request::get("/").header("last-event-id", id).body(()).unwrap();
         let response = std::pin::pin!(service.call(request));

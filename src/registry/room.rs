@@ -96,7 +96,9 @@ impl Registry {
         for (victim, bytes) in &victims {
             self.removed(victim, *bytes);
         }
-        victims.iter().for_each(|(victim, _)| victim.purge());
+        for (victim, _) in &victims {
+            victim.purge();
+        }
         tell(&stream.config, full, victims.len() as u64);
         !victims.is_empty()
     }
