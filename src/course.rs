@@ -9,13 +9,13 @@ use crate::answer;
 use crate::ask::{self, Asked};
 use crate::binding::{Binding, Page};
 use crate::config::{Config, EventIds, OnFinished, OnMissing};
-use crate::elsewhere::{Claimed, Elsewhere};
+use crate::elsewhere::{Claimed, Elsewhere, Standing};
 use crate::exchange::{self, Replaces};
 use crate::handle::StreamId;
 use crate::observer::Observation;
-use crate::persistence::OnOutage;
+use crate::persistence::{OnOutage, is_about_the_stream};
 use crate::registry::Shared;
-use crate::resume::event_id::EventId;
+use crate::resume::event_id::{EventId, Inner};
 use crate::resume::plan::Plan;
 use crate::resume::position::Position;
 use crate::resume::{Gap, GapReason};
@@ -66,19 +66,7 @@ impl Chooser {
             Asked::Id(id) => id,
         };
         match self.shared.registry.get(&id.token).filter(|_| id.authentic) {
-            // What a mirror lacks, the store may have, or have by now.
-            Some(stream)
-                if stream.is_mirror
-                    && !(stream.is_finished() && stream.reaches(id.position.offset + 1)) =>
-            {
-                Course::LookUp(binding, id)
-            }
-            // Another instance may have taken it over without its knowing.
-            Some(stream)
-                if stream.is_stored() && id.position.generation > stream.last_generation() =>
-            {
-                Course::LookUp(binding, id)
-            }
+            Some(stream) if !self.counts(&stream, id.position) => Course::LookUp(binding, id),
             Some(stream) if self.is_for(parts, &stream, &binding) => {
                 self.resume(parts, binding, &stream, &id)
             }
@@ -102,6 +90,12 @@ impl Chooser {
         Request::from_parts(parts, body)
     }
 
+    /// Whether what is here of a stream decides, without the store being asked.
+    fn counts(&self, stream: &Stream, position: Position) -> bool {
+        let is_away = || self.shared.registry.storage.as_ref().is_none_or(|store| store.is_away());
+        stream.decides(position) || stream.is_final(position) && is_away()
+    }
+
     /// The store, if there is one.
     pub(crate) fn elsewhere(&self) -> Option<Elsewhere<'_>> {
         let registry = &self.shared.registry;
@@ -109,7 +103,7 @@ impl Chooser {
         Some(Elsewhere { storage, registry, config: &self.config })
     }
 
-    /// Decides what a request gets whose stream is not produced here, as far as is known.
+    /// Decides what a request gets whose stream is not live here, or not as the client knows it.
     pub(crate) async fn look_up(
         &self,
         parts: &mut Parts,
@@ -123,18 +117,22 @@ impl Chooser {
             let authorize = self.config.authorize_resume.as_ref();
             let may_resume = |id: &StreamId| authorize.is_none_or(|authorize| authorize(parts, id));
             let found = match elsewhere.find(id, &binding, self.page(parts), may_resume).await {
-                Ok(Some(found)) => found,
-                Ok(None) => return self.unknown(parts, binding, Some(id), GapReason::Unknown),
+                Ok(found) => found,
+                Err(error) if is_about_the_stream(error.kind()) => {
+                    return match elsewhere.kept(id, error.kind()) {
+                        Some(kept) if self.is_for(parts, &kept, &binding) => {
+                            self.resume(parts, binding, &kept, id)
+                        }
+                        _ => self.unknown(parts, binding, Some(id), GapReason::Unknown),
+                    };
+                }
                 Err(_) => return self.outage(parts, binding, id),
             };
-            if found.is_ours {
-                if let Some(stream) = elsewhere.produced(id) {
-                    return self.resume(parts, binding, &stream, id);
-                }
-                match elsewhere.give_up(&found, id).await {
-                    Ok(()) => continue,
-                    Err(_) => return self.outage(parts, binding, id),
-                }
+            match elsewhere.standing(&found, id).await {
+                Ok(Standing::Here(stream)) => return self.resume(parts, binding, &stream, id),
+                Ok(Standing::Changed) => continue,
+                Ok(Standing::Elsewhere) => {}
+                Err(_) => return self.outage(parts, binding, id),
             }
             let may_call = parts.method == Method::GET;
             if let (Plan::TakeOver { gap, .. }, true) = (found.plan, may_call) {
@@ -152,14 +150,15 @@ impl Chooser {
                         return Course::TakeOver(self.resumed(parts, &stream, position, plan));
                     }
                     // Whoever was first may be on this instance.
-                    Ok(None) => match elsewhere.produced(id) {
-                        Some(stream) => return self.resume(parts, binding, &stream, id),
-                        None => continue,
-                    },
+                    Ok(None) => continue,
                     Err(_) => return self.outage(parts, binding, id),
                 }
             }
             let mirror = elsewhere.mirror(&found, id);
+            if mirror.is_finished() {
+                // It knows to whom its end was told here.
+                return self.resume(parts, binding, &mirror, id);
+            }
             let at = EventId { position: found.position, ..id.clone() };
             let course = self.decide(parts, binding, &mirror, &at, found.plan);
             if matches!(course, Course::Resume(_)) && !elsewhere.show(&mirror) {
@@ -191,6 +190,11 @@ impl Chooser {
 
     /// The store is away, and only that knows the stream, or who may go on with it.
     fn outage(&self, parts: &mut Parts, binding: Binding, id: &EventId) -> Course {
+        let (kept, next) = (self.shared.registry.get(&id.token), id.position.offset + 1);
+        let kept = kept.filter(|kept| kept.is_final(id.position) && kept.reaches(next));
+        if let Some(kept) = kept.filter(|kept| self.is_for(parts, kept, &binding)) {
+            return self.resume(parts, binding, &kept, id);
+        }
         let on_outage =
             self.shared.registry.storage.as_ref().map(|storage| storage.options.on_outage);
         let rejects = parts.method != Method::GET || self.config.on_missing != OnMissing::Signal;
@@ -209,6 +213,9 @@ impl Chooser {
 
     fn not_ours(&self, parts: &mut Parts, binding: Binding) -> Course {
         if let Some((stream, id)) = self.find_by_inner_id(parts, &binding) {
+            if !self.counts(&stream, id.position) {
+                return Course::LookUp(binding, id);
+            }
             return self.resume(parts, binding, &stream, &id);
         }
         let released = self.release_lingering(parts, &binding);
@@ -271,7 +278,9 @@ impl Chooser {
         if found.next().is_some() {
             return None;
         }
-        let id = EventId { token: stream.token, authentic: true, position, inner: None };
+        // If the stream turns out to be gone, the ID is the inner service's alone.
+        let inner = Some(Inner::of(&inner_id));
+        let id = EventId { token: stream.token, authentic: true, position, inner };
         Some((stream, id))
     }
 

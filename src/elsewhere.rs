@@ -6,7 +6,9 @@ use crate::answer;
 use crate::binding::{Binding, Page};
 use crate::config::Config;
 use crate::handle::StreamId;
-use crate::persistence::{Storage, StoredStream, follow, is_about_the_stream, key_of};
+use crate::persistence::{
+    Storage, StoredStream, follow, forget, is_about_the_stream, key_of, supersede,
+};
 use crate::registry::Registry;
 use crate::resume::event_id::EventId;
 use crate::resume::plan::{Plan, StreamState, View, plan};
@@ -28,9 +30,33 @@ pub(crate) enum Claimed {
 pub(crate) struct Found {
     stored: StoredStream,
     /// Whether this instance produces it, by the store.
-    pub(crate) is_ours: bool,
+    is_ours: bool,
     pub(crate) position: Position,
     pub(crate) plan: Plan,
+}
+
+/// How what this instance has of a stream stands to what the store has.
+pub(crate) enum Standing {
+    /// It is as new: it decides.
+    Here(Arc<Stream>),
+    /// There is nothing here that counts.
+    Elsewhere,
+    /// It was not known what had come of a claim of this instance. Now it is, and has to be looked up.
+    Changed,
+}
+
+impl Found {
+    /// Whether it has a generation that is not known of `here`.
+    fn is_newer_than(&self, here: &Stream) -> bool {
+        let stored = self.stored.record.extent.generation;
+        here.generation_in_store().is_some_and(|known| known < stored)
+    }
+
+    /// Whether all is there from the event `next` on.
+    fn reaches(&self, next: u64) -> bool {
+        let extent = &self.stored.record.extent;
+        (extent.first..=extent.next).contains(&next)
+    }
 }
 
 /// The store of a layer, for one request.
@@ -41,28 +67,81 @@ pub(crate) struct Elsewhere<'a> {
 }
 
 impl Elsewhere<'_> {
-    /// Looks up the stream of an ID. `None`: there is none, or it is somebody else's.
+    /// Looks up the stream of an ID. `Refused`: it is somebody else's.
     pub(crate) async fn find(
         &self,
         id: &EventId,
         binding: &Binding,
         page: Page,
         may_resume: impl Fn(&StreamId) -> bool,
-    ) -> Result<Option<Found>, Error> {
+    ) -> Result<Found, Error> {
         self.storage.ensure_tasks(self.registry, self.config);
-        let stored = match self.storage.look_up(&key_of(&id.token, self.registry)).await {
-            Ok(stored) => stored,
-            Err(error) => {
-                return match error.kind() {
-                    ErrorKind::NotFound | ErrorKind::Purged | ErrorKind::InvalidData => Ok(None),
-                    _ => Err(error),
-                };
-            }
-        };
+        let stored = self.storage.look_up(&key_of(&id.token, self.registry)).await?;
         let (origin, keys) = (&stored.origin, &self.registry.keys);
         let is_its = origin.binding.is_for(binding, origin.is_shared, page, keys)
             && may_resume(&StreamId::named(&id.token, &self.registry.keys));
-        Ok(is_its.then(|| self.decide(stored, id)))
+        if is_its { Ok(self.decide(stored, id)) } else { Err(ErrorKind::Refused.into()) }
+    }
+
+    /// What counts of what this instance has of a stream that the store does not have.
+    pub(crate) fn kept(&self, id: &EventId, why: ErrorKind) -> Option<Arc<Stream>> {
+        let all = || self.registry.copies(&id.token);
+        match why {
+            ErrorKind::Purged => {
+                all().iter().for_each(forget);
+                None
+            }
+            ErrorKind::NotFound => {
+                let counts = |kept: &Arc<Stream>| kept.outlasts_store(id.position);
+                let kept = all().into_iter().find(counts);
+                if kept.is_none() {
+                    // It has expired, and nobody can go on with it.
+                    all().iter().filter(|kept| kept.is_over_in_store()).for_each(supersede);
+                }
+                kept
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether what this instance has of a stream counts. If another one has gone on with it, it does not any more: it
+    /// is let go of.
+    pub(crate) async fn standing(&self, found: &Found, id: &EventId) -> Result<Standing, Error> {
+        let Some(here) = self.produced(id) else {
+            return if found.is_ours {
+                self.settle(found, id).await
+            } else {
+                Ok(Standing::Elsewhere)
+            };
+        };
+        if !found.is_newer_than(&here) {
+            let next = id.position.offset + 1;
+            if here.is_over_in_store() && !here.reaches(next) && found.reaches(next) {
+                // What was given up here, to make room, is there still.
+                self.registry.remove(&here);
+                return Ok(Standing::Elsewhere);
+            }
+            return Ok(Standing::Here(here));
+        }
+        if found.is_ours {
+            return self.settle(found, id).await;
+        }
+        supersede(&here);
+        Ok(Standing::Elsewhere)
+    }
+
+    /// By the store this instance produces a generation of the stream that nobody here does: once it is certain that
+    /// nobody is about to, it is given up.
+    async fn settle(&self, found: &Found, id: &EventId) -> Result<Standing, Error> {
+        let _claiming = self.storage.claiming(&id.token).await?;
+        if let Some(here) = self.produced(id) {
+            if !found.is_newer_than(&here) {
+                return Ok(Standing::Changed);
+            }
+            supersede(&here);
+        }
+        self.storage.give_up(&key_of(&id.token, self.registry), &found.stored.record).await?;
+        Ok(Standing::Changed)
     }
 
     /// What a client gets that comes back with `id`.
@@ -206,17 +285,8 @@ impl Elsewhere<'_> {
     }
 
     /// A stream that this instance produces, or knows as one that it did.
-    pub(crate) fn produced(&self, id: &EventId) -> Option<Arc<Stream>> {
+    fn produced(&self, id: &EventId) -> Option<Arc<Stream>> {
         self.registry.produced(&id.token)
-    }
-
-    /// By the store this instance produces the stream, and here nobody does: so it is given up, once it is certain.
-    pub(crate) async fn give_up(&self, found: &Found, id: &EventId) -> Result<(), Error> {
-        let _claiming = self.storage.claiming(&id.token).await?;
-        if self.produced(id).is_some() {
-            return Ok(());
-        }
-        self.storage.give_up(&key_of(&id.token, self.registry), &found.stored.record).await
     }
 
     /// Claims the takeover of a stream that was aborted here, by all who know it.

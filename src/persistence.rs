@@ -3,6 +3,7 @@
 mod codec;
 mod follow;
 mod lease;
+mod losses;
 mod storage;
 mod writer;
 
@@ -18,6 +19,7 @@ use crate::store::{AnyStore, Error, ErrorKind, Keep, Key, NewStream, Store};
 
 pub(crate) use codec::Encoding;
 pub(crate) use follow::follow;
+pub(crate) use losses::{forget, supersede};
 pub(crate) use storage::{
     Storage, StoredStream, is_about_the_stream, key_of, key_of_fingerprint, key_of_stream,
 };

@@ -101,6 +101,11 @@ impl Registry {
         lock(&self.streams).produced(*token)
     }
 
+    /// All that there is of a stream: as it is, or was, produced here, and as it is read from the store.
+    pub(crate) fn copies(&self, token: &Token) -> Vec<Arc<Stream>> {
+        lock(&self.streams).copies(*token).cloned().collect()
+    }
+
     /// Adds a stream, if there is room, or can be made.
     pub(crate) fn insert(self: &Arc<Self>, stream: &Arc<Stream>) -> Result<(), NoRoom> {
         if !self.has_bytes(&stream.config) {

@@ -6,6 +6,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, timeout};
 
 use super::codec::{Encoder, encode_progress};
+use super::losses::{forget, go_without, supersede};
 use super::storage::{Storage, key_of};
 use crate::log::StoredPiece;
 use crate::observer::Observation;
@@ -288,26 +289,6 @@ impl Drop for Writer {
         let queued = self.storage.take_streams(usize::MAX);
         pending.chain(self.new.drain(..)).chain(queued).for_each(|stream| stream.leave_queue());
     }
-}
-
-/// Somebody else produces the stream now.
-fn supersede(stream: &Arc<Stream>) {
-    stream.registry.remove(stream);
-    stream.superseded();
-    stream.observe(Observation::Superseded);
-}
-
-/// The store does not have the stream, and never will. Clients that get only what it has get no more.
-fn go_without(stream: &Arc<Stream>) {
-    if !stream.stop_storing() {
-        supersede(stream);
-    }
-}
-
-/// The stream was purged elsewhere.
-fn forget(stream: &Arc<Stream>) {
-    stream.registry.remove(stream);
-    stream.purge();
 }
 
 /// Whether all is purged that was asked for.

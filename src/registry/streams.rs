@@ -116,13 +116,17 @@ impl Streams {
     }
 
     pub(super) fn get(&self, token: Token) -> Option<Arc<Stream>> {
-        self.of_token(token).next_back().map(|(_, entry)| Arc::clone(&entry.stream))
+        self.copies(token).next().cloned()
+    }
+
+    /// All of this token, the newest first.
+    pub(super) fn copies(&self, token: Token) -> impl Iterator<Item = &Arc<Stream>> {
+        self.of_token(token).rev().map(|(_, entry)| &entry.stream)
     }
 
     /// The last one of this token that is no mirror.
     pub(super) fn produced(&self, token: Token) -> Option<Arc<Stream>> {
-        let mut streams = self.of_token(token).map(|(_, entry)| &entry.stream);
-        streams.rfind(|stream| !stream.is_mirror).cloned()
+        self.copies(token).find(|stream| !stream.is_mirror).cloned()
     }
 
     fn key_of(&self, stream: &Stream) -> Option<Key> {

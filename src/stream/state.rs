@@ -223,14 +223,21 @@ impl State {
         }
     }
 
+    /// Whether the inner body is read, or about to be.
+    pub(super) fn is_live(&self) -> bool {
+        matches!(self.phase, Phase::Live)
+    }
+
     fn stream_state(&self, repeatable: bool) -> StreamState {
         match &self.phase {
             Phase::Live => StreamState::Live,
             Phase::Finished(_) => StreamState::Finished { end_told: self.end_told },
-            Phase::Suspended | Phase::Aborted(_) => StreamState::Aborted {
-                repeatable: repeatable || self.exchange_can_go_on(),
-                loss_told: self.loss_told,
-            },
+            Phase::Suspended | Phase::Aborted(_) => {
+                let repeatable = repeatable || self.exchange_can_go_on();
+                // Where nobody can go on, another instance may have told so.
+                let loss_told = self.loss_told || !repeatable && self.is_stored();
+                StreamState::Aborted { repeatable, loss_told }
+            }
             Phase::Purged => StreamState::Purged,
         }
     }

@@ -14,6 +14,7 @@ use crate::log::{LaterGeneration, Log, Progress, Restored, StoredPiece};
 use crate::registry::Registry;
 use crate::resume::event_id::{IdLine, Token};
 use crate::resume::plan::StreamState;
+use crate::resume::position::Position;
 
 impl Stream {
     /// A stream that goes on with what the store has of it.
@@ -127,11 +128,39 @@ impl Stream {
         self.lock().generation_in_store()
     }
 
-    /// The last generation whose positions are known here: that of the end, if it may have been told.
-    pub(crate) fn last_generation(&self) -> u32 {
+    /// Whether what is here counts for a client at `position`, without the store being asked. What is not live here, or
+    /// not in the client's generation, another instance may have gone on with.
+    pub(crate) fn decides(&self, position: Position) -> bool {
         let state = self.lock();
-        let is_over = !matches!(state.summary().state, StreamState::Live);
-        state.log.generation() + u32::from(is_over)
+        let is_alone = state.is_live() || state.is_to_be_created();
+        let is_known = position.generation <= state.log.generation();
+        !self.is_mirror && (!state.is_stored() || is_alone && is_known)
+    }
+
+    /// Whether it is over, and nobody can have gone on with it elsewhere in a way that counts for a client at `position`.
+    pub(crate) fn is_final(&self, position: Position) -> bool {
+        let state = self.lock();
+        match state.summary().state {
+            StreamState::Finished { .. } => {
+                let is_known = position.generation <= state.log.generation();
+                is_known || state.is_ended_in_store() || state.is_to_be_created()
+            }
+            StreamState::Aborted { .. } => {
+                !self.is_mirror && !self.origin.repeatable && self.origin.exchange.is_none()
+            }
+            StreamState::Live | StreamState::Purged => false,
+        }
+    }
+
+    /// Whether it counts though the store does not have it: that has it not yet, or it was complete there.
+    pub(crate) fn outlasts_store(&self, position: Position) -> bool {
+        self.lock().is_to_be_created() || self.is_final(position)
+    }
+
+    /// Whether it is over, with all that the store is to have there.
+    pub(crate) fn is_over_in_store(&self) -> bool {
+        let state = self.lock();
+        !state.is_live() && state.is_all_stored()
     }
 
     /// The store has this instance as the producer of a new generation.
@@ -164,9 +193,10 @@ impl Stream {
         self.lock().take_all_again()
     }
 
-    /// Somebody else produces the stream: its responses break off, and its inner body is dropped.
-    pub(crate) fn superseded(self: &Arc<Self>) {
-        self.with(State::superseded);
+    /// Somebody else produces the stream: its responses break off, and its inner body is dropped. Returns whether it was
+    /// live, or had something that the store lacks.
+    pub(crate) fn superseded(self: &Arc<Self>) -> bool {
+        self.with(State::superseded)
     }
 
     /// Breaks off the responses that wait for the store.

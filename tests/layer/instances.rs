@@ -2,9 +2,11 @@
 
 mod durability;
 mod handover;
+mod hops;
 mod outages;
 mod resumes;
 mod runtimes;
+mod there_and_back;
 
 use std::time::Duration;
 

@@ -12,6 +12,11 @@ use bytes::BufMut;
 pub(crate) struct Inner(Box<[u8]>);
 
 impl Inner {
+    /// An ID as it is.
+    pub(crate) fn of(id: &[u8]) -> Self {
+        Self(id.into())
+    }
+
     /// The bytes to send as `Last-Event-ID`.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.0

@@ -292,11 +292,14 @@ impl State {
         is_there
     }
 
-    /// Somebody else produces the stream: nothing more is said of it here.
-    pub(in crate::stream) fn superseded(&mut self, fx: &mut Effects) {
+    /// Somebody else produces the stream: nothing more is said of it here. Returns whether it was live, or had something
+    /// that the store lacks.
+    pub(in crate::stream) fn superseded(&mut self, fx: &mut Effects) -> bool {
+        let is_cut_short = self.is_live() || !self.is_all_stored();
         self.storing = None;
         self.break_off(ResumeErrorKind::ProducerLost, fx);
         self.end(Ending::Aborted(None), fx);
+        is_cut_short
     }
 
     /// Breaks off the responses that wait for the store.
