@@ -428,7 +428,7 @@ impl Stream {
 
     /// Ends all other responses of the stream than that of `reader`: the newest connection wins.
     pub(crate) fn supersede(self: &Arc<Self>, reader: usize) {
-        self.with(|state, fx| state.close_others(reader, Close::Clean(Some(SUPERSEDED_RETRY)), fx));
+        self.with(|state, fx| state.supersede(reader, Close::Clean(Some(SUPERSEDED_RETRY)), fx));
     }
 
     /// Claims the takeover of an aborted stream. `false`: somebody else has, or it is not aborted any more.

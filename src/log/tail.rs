@@ -15,8 +15,10 @@ pub(crate) struct Tail {
     pieces: VecDeque<Piece>,
     /// Number of the first piece in `pieces`.
     first: u64,
-    /// How many readers take pieces.
+    /// How many readers take pieces, with those that have lost some.
     followers: u32,
+    /// How many of them have taken all.
+    at_end: u32,
     bytes: usize,
 }
 
@@ -30,7 +32,8 @@ struct Piece {
     total: u64,
     /// Whether the frame at its end goes on in the next piece.
     within_frame: bool,
-    waiting: u32,
+    /// How many readers take it next.
+    here: u32,
 }
 
 /// Where a follower stands: the number of the piece that it takes next.
@@ -50,17 +53,19 @@ impl Tail {
     /// Adds a reader that has all that was published.
     pub(crate) fn follow(&mut self) -> Follower {
         self.followers += 1;
+        self.at_end += 1;
         Follower(self.end())
     }
 
     /// Removes a reader.
     pub(crate) fn leave(&mut self, follower: Follower) {
         self.followers -= 1;
-        let behind = follower.0.saturating_sub(self.first) as usize;
-        for piece in self.pieces.iter_mut().skip(behind) {
-            piece.waiting -= 1;
+        if self.is_at_end(follower) {
+            self.at_end -= 1;
+        } else if let Some(piece) = self.index(follower).and_then(|at| self.pieces.get_mut(at)) {
+            piece.here -= 1;
+            self.release();
         }
-        self.release();
     }
 
     /// Whether the reader has taken all pieces.
@@ -72,14 +77,24 @@ impl Tail {
     /// The offset of the event after the reader's next piece, if there is one.
     #[inline]
     pub(crate) fn next_of(&self, follower: Follower) -> Option<u64> {
-        let index = follower.0.checked_sub(self.first)? as usize;
-        self.pieces.get(index).map(|piece| piece.next)
+        self.pieces.get(self.index(follower)?).map(|piece| piece.next)
+    }
+
+    /// Which of `pieces` the reader takes next, if it has not lost that.
+    #[inline]
+    fn index(&self, follower: Follower) -> Option<usize> {
+        follower.0.checked_sub(self.first).map(|index| index as usize)
     }
 
     /// Whether anybody takes pieces.
     #[inline]
     pub(crate) fn is_followed(&self) -> bool {
         self.followers > 0
+    }
+
+    /// Whether somebody takes pieces, and nobody has taken all.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.followers > 0 && self.at_end == 0
     }
 
     /// Whether the reader's next piece was given up because it did not come for it.
@@ -111,32 +126,45 @@ impl Tail {
     /// Publishes `bytes`. The oldest pieces are given up when too much waits.
     #[inline]
     pub(crate) fn push(&mut self, bytes: Bytes, next: u64, total: u64, within_frame: bool) {
+        let here = std::mem::take(&mut self.at_end);
+        if here == 0 && self.pieces.is_empty() {
+            // All have lost some, and read the history.
+            self.first += 1;
+            return;
+        }
         self.bytes += bytes.len();
         if self.pieces.capacity() == 0 {
             // Most streams have one reader, which takes each piece at once.
             self.pieces.reserve_exact(1);
         }
-        self.pieces.push_back(Piece { bytes, next, total, within_frame, waiting: self.followers });
+        self.pieces.push_back(Piece { bytes, next, total, within_frame, here });
         while (self.bytes > LARGEST_TAIL && self.pieces.len() > 1)
             || self.pieces.len() > MOST_PIECES
         {
             self.pop();
+            self.release();
         }
     }
 
     /// The next piece for a reader that has lost none; `None` if it has all.
     #[inline]
     pub(crate) fn take(&mut self, follower: &mut Follower) -> Option<Taken> {
-        let index = follower.0.checked_sub(self.first)? as usize;
+        let index = self.index(*follower)?;
         let piece = self.pieces.get_mut(index)?;
-        piece.waiting -= 1;
+        piece.here -= 1;
+        let is_last = index == 0 && piece.here == 0;
         let (next, total, within_frame) = (piece.next, piece.total, piece.within_frame);
         follower.0 += 1;
-        let bytes = if index == 0 && piece.waiting == 0 {
-            self.pop().unwrap_or_default()
+        match self.pieces.get_mut(index + 1) {
+            Some(piece) => piece.here += 1,
+            None => self.at_end += 1,
+        }
+        let bytes = if is_last {
+            self.pop()
         } else {
-            piece.bytes.clone()
+            self.pieces.get(index).map(|piece| piece.bytes.clone())
         };
+        let bytes = bytes.unwrap_or_default();
         Some(Taken { bytes, next, total, within_frame })
     }
 
@@ -148,8 +176,9 @@ impl Tail {
         had
     }
 
+    /// Gives up the pieces that everybody has taken.
     fn release(&mut self) {
-        while self.pieces.front().is_some_and(|piece| piece.waiting == 0) {
+        while self.pieces.front().is_some_and(|piece| piece.here == 0) {
             self.pop();
         }
     }
@@ -208,6 +237,26 @@ mod tests {
         assert!(tail.bytes() <= LARGEST_TAIL);
         tail.leave(slow);
         assert_eq!(tail.bytes(), 0);
+    }
+
+    #[test]
+    fn who_has_lost_pieces_holds_none_of_the_later_ones() {
+        let mut tail = Tail::default();
+        let slow = tail.follow();
+        tail.push(piece(10), 2, 0, false);
+        tail.push(piece(LARGEST_TAIL), 3, 0, false);
+        assert!(tail.has_lost(slow) && tail.is_behind());
+        assert_eq!(tail.bytes(), 0);
+        let mut quick = tail.follow();
+        assert!(!tail.is_behind());
+        tail.push(piece(10), 4, 0, false);
+        assert!(tail.is_behind());
+        assert_eq!(tail.take(&mut quick).unwrap().next, 4);
+        assert_eq!(tail.bytes(), 0);
+        tail.leave(quick);
+        assert!(tail.is_behind(), "the slow one has not come back for what it lost");
+        tail.leave(slow);
+        assert!(!tail.is_behind() && !tail.is_followed());
     }
 
     #[test]

@@ -51,6 +51,8 @@ pub(super) struct State {
     visible: u64,
     /// How many inner bodies there were, with the running one: who drives an earlier one has no say.
     bodies: u32,
+    /// How often the reconnection time has changed.
+    retry_changes: u32,
     /// Where the last reader stood when it left.
     left: Cursor,
     end_told: bool,
@@ -214,6 +216,7 @@ impl State {
             storing: None,
             visible: u64::MAX,
             bodies: 1,
+            retry_changes: 0,
             left: Cursor::before(1, 0),
             end_told: false,
             loss_told: false,

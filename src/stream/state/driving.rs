@@ -54,7 +54,7 @@ impl State {
         waker: &Waker,
     ) -> Option<InnerBody> {
         let stays = matches!(self.producer, Producer::Lent { to_task: false, .. });
-        if !stays || !self.has_all(key) || !self.wait_as_before(key, waker) {
+        if !stays || !self.has_all(key) || !self.readers.wait_as_before(key, waker) {
             return Some(body);
         }
         self.end_loan(body);
@@ -74,10 +74,10 @@ impl State {
     #[inline]
     pub(in crate::stream) fn has_all(&mut self, key: usize) -> bool {
         let Some(reader) = self.readers.get(key) else { return false };
-        let Some(follower) = reader.follower else { return false };
+        let Some(follower) = reader.follower() else { return false };
         self.log.tail().is_at_end(follower)
             && reader.close.is_none()
-            && self.log.untold(reader.told, reader.cursor.next).is_none()
+            && self.log.untold(reader.told, reader.cursor().next).is_none()
     }
 
     #[inline]
@@ -97,7 +97,7 @@ impl State {
     #[inline]
     fn is_alone(&mut self, key: usize) -> bool {
         let stays = matches!(self.producer, Producer::Lent { to_task: false, .. });
-        let goes_on = |reader: &mut Reader| reader.close.is_none() && reader.follower.is_some();
+        let goes_on = |reader: &mut Reader| reader.close.is_none() && reader.follower().is_some();
         stays && self.readers.len() == 1 && self.readers.get(key).is_some_and(goes_on)
     }
 
@@ -115,8 +115,8 @@ impl State {
         }
         let piece = self.log.pass(data, &stream.config.rules, Instant::now)?;
         let cursor = Cursor::before(self.log.last() + 1, self.log.total());
+        self.readers.move_to(key, cursor);
         if let Some(reader) = self.readers.get(key) {
-            reader.cursor = cursor;
             reader.begun = true;
         }
         Some(piece)
@@ -196,9 +196,8 @@ impl State {
             self.rest = data;
         }
         if self.log.take_retry_news() {
-            // It may stand alone, and then history does not have it.
-            let behind = self.readers.iter_mut().filter(|reader| reader.follower.is_none());
-            behind.for_each(|reader| reader.retry_due = true);
+            // It may stand alone, and then history does not have it: those who read that are told.
+            self.retry_changes = self.retry_changes.wrapping_add(1);
         }
         if self.log.has_news() {
             fx.observations.extend(self.log.take_news());
@@ -207,7 +206,7 @@ impl State {
 
     #[inline]
     pub(in crate::stream) fn room(&mut self, stream: &Stream) -> Room {
-        let foremost = self.readers.foremost().unwrap_or(self.left);
+        let foremost = self.readers.foremost().map_or(self.left, Reader::cursor);
         let rules = &stream.config.rules;
         let counts_tail = !rules.retention.payload || self.log.is_within_oversize();
         Room {
@@ -223,14 +222,9 @@ impl State {
     pub(in crate::stream) fn tail_is_behind(&mut self) -> bool {
         // Who came too late for the frame that is being passed on waits for its end, and must not wait for others.
         let (in_frame, last) = (self.log.is_within_oversize(), self.log.last());
-        let waits =
-            |reader: &Reader| in_frame && reader.follower.is_none() && reader.cursor.next > last;
-        if self.readers.iter().any(waits) {
-            return false;
-        }
-        let tail = self.log.tail();
-        let mut followers = self.readers.iter().filter_map(|reader| reader.follower).peekable();
-        followers.peek().is_some() && !followers.any(|follower| tail.is_at_end(follower))
+        let waits = |reader: &Reader| reader.follower().is_none() && reader.cursor().next > last;
+        let is_waited_for = in_frame && self.readers.foremost().is_some_and(waits);
+        !is_waited_for && self.log.tail().is_behind()
     }
 
     /// The number of the inner body that there is, or was last.

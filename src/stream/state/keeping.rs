@@ -9,6 +9,7 @@ use crate::error::ResumeErrorKind;
 use crate::registry::Account;
 use crate::stream::Stream;
 use crate::stream::effects::Effects;
+use crate::stream::readers::Reader;
 
 impl State {
     /// Heap that the stream takes.
@@ -61,7 +62,7 @@ impl State {
         let read = if stream.config.read_on || !is_live && self.readers.is_empty() {
             u64::MAX
         } else {
-            self.readers.foremost().unwrap_or(self.left).next
+            self.readers.foremost().map_or(self.left, Reader::cursor).next
         };
         let keeps_last = is_live && stream.config.rules.keeps_last;
         if keeps_last { read.min(self.log.last()) } else { read }

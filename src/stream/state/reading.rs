@@ -24,16 +24,8 @@ impl State {
         by_task: bool,
         fx: &mut Effects,
     ) -> usize {
-        let reader = Reader {
-            waker: None,
-            follower: None,
-            cursor: self.log.cursor(start.next),
-            told: start.told,
-            within_frame: false,
-            begun: false,
-            retry_due: start.retry_due,
-            close: None,
-        };
+        let retry_told = self.retry_changes.wrapping_sub(u32::from(start.retry_due));
+        let reader = Reader::new(self.log.cursor(start.next), start.told, retry_told);
         // A second reader must not depend on whether the first one's socket takes anything.
         if by_task && !self.readers.is_empty() {
             self.move_to_task(fx);
@@ -55,10 +47,11 @@ impl State {
         fx: &mut Effects,
     ) {
         let Some(reader) = self.readers.remove(key) else { return };
-        fx.stale.extend(reader.waker);
-        if let Some(follower) = reader.follower {
+        if let Some(follower) = reader.follower() {
             self.log.tail().leave(follower);
         }
+        let cursor = reader.cursor();
+        fx.stale.extend(reader.into_waker());
         if matches!(self.producer, Producer::Lent { to, .. } if to == key) {
             // Code of others, such as an observer, panicked while the reader had it: it does not come back.
             self.release(fx);
@@ -71,7 +64,7 @@ impl State {
             fx.wakers.extend(self.unpause());
             return;
         }
-        self.left = reader.cursor;
+        self.left = cursor;
         if matches!(self.phase, Phase::Live) {
             self.left_alone(permit, fx);
         }
@@ -115,21 +108,7 @@ impl State {
     /// Has a reader woken when it is worth asking again.
     #[inline]
     pub(in crate::stream) fn wait(&mut self, key: usize, waker: &Waker, fx: &mut Effects) {
-        if !self.wait_as_before(key, waker) {
-            let Some(reader) = self.readers.get(key) else { return };
-            fx.stale.extend(reader.waker.replace(waker.clone()));
-        }
-    }
-
-    /// The same where no other waker is replaced. Returns whether that is so.
-    #[inline]
-    pub(in crate::stream) fn wait_as_before(&mut self, key: usize, waker: &Waker) -> bool {
-        let Some(reader) = self.readers.get(key) else { return true };
-        if let Some(old) = &reader.waker {
-            return old.will_wake(waker);
-        }
-        reader.waker = Some(waker.clone());
-        true
+        fx.stale.extend(self.readers.wait(key, waker));
     }
 
     /// The next thing that a reader gets, if it is there.
@@ -141,14 +120,15 @@ impl State {
                 return Some(Step::Close(close));
             }
             // Nothing may come between the pieces of a frame.
-            let next = reader.cursor.next;
+            let next = reader.cursor().next;
             let untold = || self.log.untold(reader.told, next);
             if let Some((generation, reason)) = (!reader.within_frame).then(untold).flatten() {
                 reader.told = generation;
                 return Some(self.generation_gap(key, generation, reason));
             }
-            let Some(mut follower) = reader.follower else {
-                if std::mem::take(&mut reader.retry_due) {
+            let Some(mut follower) = reader.follower() else {
+                if reader.retry_told != self.retry_changes {
+                    reader.retry_told = self.retry_changes;
                     if let Some(retry) = self.log.retry() {
                         return Some(Step::Data(encode::retry(retry)));
                     }
@@ -160,7 +140,7 @@ impl State {
                     None if self.visible <= self.log.last() => return None,
                     None => {
                         let follower = self.log.tail().follow();
-                        self.readers.get(key)?.follower = Some(follower);
+                        self.readers.set_follower(key, Some(follower));
                         continue;
                     }
                 }
@@ -170,33 +150,36 @@ impl State {
                 return None;
             }
             if let Some(taken) = self.log.tail().take(&mut follower) {
-                reader.follower = Some(follower);
-                reader.cursor = Cursor::before(taken.next, taken.total);
                 reader.within_frame = taken.within_frame;
                 reader.begun = true;
+                self.readers.advance(key, follower, Cursor::before(taken.next, taken.total));
                 return Some(Step::Data(taken.bytes));
             }
             if !self.log.tail().has_lost(follower) {
                 return self.at_the_end(key);
             }
             self.log.tail().leave(follower);
-            reader.follower = None;
-            reader.retry_due = true;
-            if reader.within_frame {
+            reader.retry_told = self.retry_changes.wrapping_sub(1);
+            let (cursor, within_frame) = (reader.cursor(), reader.within_frame);
+            self.readers.set_follower(key, None);
+            if within_frame {
                 return Some(fail(ResumeErrorKind::TooSlow));
             }
-            reader.cursor = self.log.cursor(reader.cursor.next);
+            self.readers.move_to(key, self.log.cursor(cursor.next));
         }
     }
 
     /// The next thing for a reader that is behind; `None` if it is not any more.
     pub(in crate::stream) fn read_history(&mut self, key: usize, stream: &Stream) -> Option<Step> {
-        let reader = self.readers.get(key)?;
-        let next = reader.cursor.next;
+        let mut cursor = self.readers.get(key)?.cursor();
+        let next = cursor.next;
         if next > self.log.last() {
             return None;
         }
-        match self.log.read(&mut reader.cursor, self.visible, Instant::now) {
+        let found = self.log.read(&mut cursor, self.visible, Instant::now);
+        self.readers.move_to(key, cursor);
+        let reader = self.readers.get(key)?;
+        match found {
             Found::Frames(bytes) => {
                 reader.begun = true;
                 Some(Step::Data(bytes))
@@ -230,7 +213,7 @@ impl State {
         generation: u32,
         reason: GapReason,
     ) -> Step {
-        let next = self.readers.get(key).map_or(1, |reader| reader.cursor.next);
+        let next = self.readers.get(key).map_or(1, |reader| reader.cursor().next);
         let gap = Gap { requested: Some(next - 1), resumed: next - 1, missed: None, reason };
         Step::Gap(Box::new((gap, Position { generation, offset: next - 1 })))
     }
@@ -272,12 +255,12 @@ impl State {
         self.readers.wake_all(&mut fx.wakers);
     }
 
-    /// Ends all other responses than that of `key`, once what is published now was sent.
-    pub(in crate::stream) fn close_others(&mut self, key: usize, how: Close, fx: &mut Effects) {
-        let after = self.log.last() + 1;
-        for (_, reader) in self.readers.iter_with_keys().filter(|(other, _)| *other != key) {
-            reader.close = Some(Box::new(Closing { how, after }));
-            fx.wakers.extend(reader.waker.take());
+    /// Ends all other responses than that of `key`, once what is published now was sent. Those that others superseded
+    /// before are ending already.
+    pub(in crate::stream) fn supersede(&mut self, key: usize, how: Close, fx: &mut Effects) {
+        if let Some(superseded) = self.readers.supersede(key) {
+            self.close(superseded, how);
+            fx.wakers.extend(self.readers.take_waker(superseded));
         }
     }
 

@@ -59,10 +59,10 @@ impl State {
     pub(in crate::stream) fn leave_behind(&mut self, rewound_to: Option<u64>) {
         let tail = self.log.tail();
         for reader in self.readers.iter_mut() {
-            let is_following = reader.follower.is_some();
-            let has_more = reader.follower.is_some_and(|follower| !tail.is_at_end(follower));
+            let is_following = reader.follower().is_some();
+            let has_more = reader.follower().is_some_and(|follower| !tail.is_at_end(follower));
             let is_in_frame = if has_more { tail.is_within_frame() } else { reader.within_frame };
-            let is_there = |next| reader.cursor.next == next && !is_following;
+            let is_there = |next| reader.cursor().next == next && !is_following;
             if is_in_frame || !rewound_to.is_none_or(is_there) {
                 let how = Close::Broken(ResumeErrorKind::ProducerLost, None);
                 reader.within_frame = false;
