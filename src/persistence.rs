@@ -4,6 +4,7 @@ mod codec;
 mod follow;
 mod lease;
 mod losses;
+mod possible;
 mod storage;
 mod writer;
 

@@ -65,13 +65,15 @@ impl Follower<'_> {
         let mut comment = Instant::now() + IDLE;
         loop {
             let after = self.stream.next() - 1;
-            let read = self.storage.call(self.storage.store.read(&self.key, after, PAGE));
+            let read = self.storage.read(&self.key, after, PAGE);
             let Some(page) = self.while_read(read).await else { return Outcome::Left };
             let page = match page {
                 Ok(page) => page,
                 Err(error) => match error.kind() {
                     ErrorKind::Purged => return Outcome::Purged,
-                    ErrorKind::NotFound => return Outcome::Ended(Ending::Aborted(None)),
+                    ErrorKind::NotFound | ErrorKind::InvalidData => {
+                        return Outcome::Ended(Ending::Aborted(None));
+                    }
                     _ => {
                         if self.while_read(sleep(jitter(PAUSE, 1.0))).await.is_none() {
                             return Outcome::Left;
@@ -121,7 +123,7 @@ impl Follower<'_> {
 
     /// Learns where generations begin, before the events are shown that come after that.
     async fn note_generations(&self) -> Noted {
-        match self.storage.call(self.storage.store.record(&self.key)).await {
+        match self.storage.record(&self.key).await {
             Ok(record) if self.stream.note_generations(&generations(&record)) => Noted::All,
             Ok(_) => Noted::Overtaken,
             Err(_) => {
@@ -179,7 +181,7 @@ impl Storage {
     pub(crate) async fn load(&self, stream: &Arc<Stream>, next: u64) -> Result<(), Error> {
         let key = key_of(&stream.token, &stream.registry);
         while stream.next() < next {
-            let page = self.call(self.store.read(&key, stream.next() - 1, PAGE)).await?;
+            let page = self.read(&key, stream.next() - 1, PAGE).await?;
             let Page { extent, pieces } = page;
             if pieces.is_empty() && stream.next() < extent.next {
                 stream.restore(vec![gone(stream, &extent)]);

@@ -13,8 +13,8 @@ use tokio::time::{Duration, Instant, sleep, timeout};
 
 use super::codec::{self, StoredOrigin};
 use super::lease::{self, Contact};
-use super::writer;
 use super::{Durability, Options, Persistence, secret_of};
+use super::{possible, writer};
 use crate::config::Config;
 use crate::handle::StreamId;
 use crate::jitter::jitter;
@@ -24,8 +24,8 @@ use crate::random;
 use crate::registry::Registry;
 use crate::resume::event_id::Token;
 use crate::store::{
-    AnyStore, Append, Claim, End, Error, ErrorKind, Extent, Keep, Key, NewStream, Purge, Record,
-    State, Store,
+    AnyStore, Append, Claim, End, Error, ErrorKind, Extent, Keep, Key, NewStream, Page, Purge,
+    Record, State, Store,
 };
 use crate::stream::Stream;
 
@@ -109,6 +109,7 @@ pub(crate) struct StoredStream {
 impl StoredStream {
     fn new(record: Record) -> Result<Self, Error> {
         let malformed = |_| Error::new(ErrorKind::InvalidData, "it is of another version");
+        let record = possible::record(record)?;
         let origin = StoredOrigin::decode(&record.origin).map_err(malformed)?;
         let mut progress = codec::decode_progress(&record.progress).map_err(malformed)?;
         // Until the inner service gives an ID, its last one is that which it was called with.
@@ -328,6 +329,16 @@ impl Storage {
         self.call_within(self.options.lease.max(PATIENCE), call).await
     }
 
+    /// What the store has of a stream, for who does not wait for it.
+    pub(super) async fn record(&self, key: &Key) -> Result<Record, Error> {
+        self.call(self.store.record(key)).await.and_then(possible::record)
+    }
+
+    /// Events of a stream after `after`.
+    pub(super) async fn read(&self, key: &Key, after: u64, bytes: usize) -> Result<Page, Error> {
+        self.call(self.store.read(key, after, bytes)).await.and_then(possible::page)
+    }
+
     /// Asks the store for a request that waits.
     async fn ask<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         self.call_within(PATIENCE, call).await
@@ -399,7 +410,7 @@ impl Storage {
         let created = self.call(self.store.create(&key, &self.new_stream(stream))).await;
         match created {
             Err(error) if error.kind() == ErrorKind::Refused => {
-                let record = self.call(self.store.record(&key)).await?;
+                let record = self.record(&key).await?;
                 let is_ours = record.extent.producer == self.instance;
                 if is_ours { Ok(()) } else { Err(error) }
             }

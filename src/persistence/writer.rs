@@ -242,7 +242,7 @@ impl Writer {
     /// the store has fallen back. Returns whether that is clear.
     async fn reconcile(&mut self, stream: Arc<Stream>, append: Append) -> bool {
         let storage = Arc::clone(&self.storage);
-        let record = match storage.call(storage.store.record(&append.stream)).await {
+        let record = match storage.record(&append.stream).await {
             Ok(record) => record,
             Err(error) => {
                 match error.kind() {

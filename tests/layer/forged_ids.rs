@@ -1,10 +1,13 @@
 //! Ten thousand event IDs that were never given, or belong elsewhere: what they get tells nothing, and nothing of them
 //! comes back.
 
+use std::time::Duration;
+
 use http::{HeaderMap, HeaderValue, Method, Request};
 use support::app::{App, TestClient, request, with};
 use support::client::settle;
-use tower_sse_resume::{LayerHandle, Linger, OnMissing, SseResumeLayer};
+use tower_sse_resume::store::MemoryStore;
+use tower_sse_resume::{LayerHandle, Linger, OnMissing, Persistence, SseResumeLayer};
 
 const SECRET: &str = "SECRET-OF-ANOTHER";
 
@@ -221,4 +224,98 @@ async fn nothing_public_shows_a_token_or_a_credential() {
         assert!(!shown.contains(secret), "{secret} in {shown}");
     }
     drop(client);
+}
+
+/// Positions that a client can write with its own token: the greatest numbers of each kind, and those around them.
+fn extreme_positions() -> impl Iterator<Item = (u64, u64)> {
+    let generations = [0, 1, 2, 3, 1 << 31, (1 << 32) - 3, (1 << 32) - 2, (1 << 32) - 1, u64::MAX];
+    let offsets =
+        [0, 1, 1 << 32, (1 << 63) - 3, (1 << 63) - 2, (1 << 63) - 1, 1 << 63, u64::MAX - 1];
+    let offsets = offsets.into_iter().chain([u64::MAX]);
+    offsets.flat_map(move |offset| generations.map(|generation| (generation, offset)))
+}
+
+/// How a stream stands whose token the client has.
+#[derive(Clone, Copy, Debug)]
+enum Stands {
+    Live,
+    Finished,
+    Aborted,
+}
+
+async fn bring(app: &App, client: &mut TestClient, stands: Stands) {
+    match stands {
+        Stands::Live => return,
+        Stands::Finished => app.body().end(),
+        Stands::Aborted => app.body().fail(),
+    }
+    client.settle().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_greatest_numbers_with_an_own_token_are_positions_like_any_other() {
+    for stands in [Stands::Live, Stands::Finished, Stands::Aborted] {
+        for method in [Method::GET, Method::POST] {
+            for (generation, offset) in extreme_positions() {
+                // What was given: before the first event, and after it.
+                let is_given = (generation, offset <= 1) == (1, true);
+                let is_end = (generation, offset) == (2, 1) && !matches!(stands, Stands::Live);
+                if is_given || is_end {
+                    continue;
+                }
+                let mut app = app(OnMissing::Signal);
+                let mut client = app.send(owned(Method::GET, b"")).await;
+                app.body().send("data: 1\n\n");
+                client.read();
+                let token = client.last_event_id()[3..25].to_owned();
+                bring(&app, &mut client, stands).await;
+                let id = format!("r1.{token}.{generation}.{offset}");
+                let answer = app.send(owned(method.clone(), id.as_bytes())).await;
+                let what = format!("{id} {stands:?} {method}");
+                if method == Method::POST {
+                    assert_eq!(answer.status, 410, "{what}");
+                } else {
+                    assert_eq!(answer.header("sse-resume"), Some("gap"), "{what}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn so_they_are_where_only_a_store_knows_the_stream() {
+    for stands in [Stands::Live, Stands::Finished, Stands::Aborted] {
+        for (generation, offset) in extreme_positions() {
+            let store = MemoryStore::new();
+            let instance = || {
+                let persistence = Persistence::with_secret(store.clone(), [7; 32]);
+                App::with(SseResumeLayer::new().store(persistence))
+            };
+            let (mut producer, mut other) = (instance(), instance());
+            let mut client = producer.get("").await;
+            producer.body().send("data: 1\n\n");
+            client.read();
+            let token = client.last_event_id()[3..25].to_owned();
+            bring(&producer, &mut client, stands).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let id = format!("r1.{token}.{generation}.{offset}");
+            let mut answer = other.get(&id).await;
+            answer.settle().await;
+            let was_called = other.inner.calls() > 0;
+            let is_given = (generation, offset <= 1) == (1, true);
+            // The producer may be ahead of what it has stored; nobody can be ahead of what can be.
+            let may_be_ahead = generation == 1 && (2..(1 << 63) - 1).contains(&offset);
+            match stands {
+                Stands::Live => assert_eq!(was_called, !is_given && !may_be_ahead, "{id}"),
+                Stands::Finished => assert_eq!(was_called, !is_given, "{id}"),
+                Stands::Aborted => assert!(was_called, "{id}"),
+            }
+            // It goes on to the end without a panic.
+            producer.body().send("data: 2\n\n");
+            producer.body().end();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            answer.settle().await;
+            assert!(answer.data().iter().all(|data| data != "2" || is_given), "{id}");
+        }
+    }
 }

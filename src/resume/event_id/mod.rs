@@ -64,14 +64,13 @@ fn parse_rest(rest: &[u8], keys: &Keys) -> Option<EventId> {
     // An inner ID has no dots: one too many ends up in it, and is refused there.
     let mut parts = rest.splitn(4, |byte| *byte == b'.');
     let token = Token::from_text(parts.next()?)?;
-    let generation = u32::try_from(decimal::parse(parts.next()?)?).ok()?;
-    let offset = decimal::parse(parts.next()?)?;
+    let generation = decimal::parse(parts.next()?)?;
+    let position = Position::checked(generation, decimal::parse(parts.next()?)?)?;
     let inner = parts.next().map(|text| Inner::decode(text).ok_or(()));
-    (generation >= 1).then_some(())?;
     Some(EventId {
         token,
         authentic: token.is_authentic(keys),
-        position: Position { generation, offset },
+        position,
         inner: inner.transpose().ok()?,
     })
 }
@@ -163,6 +162,9 @@ mod tests {
             "4294967296.1",
             "99999999999999999999.1",
             "1.18446744073709551616",
+            "1.18446744073709551615",
+            "1.9223372036854775807",
+            "4294967295.1",
             "1.1.%",
             "1.1.%4",
             "1.1.%41",
@@ -199,7 +201,7 @@ mod tests {
 
     #[test]
     fn the_bounds_of_the_numbers_are_read() {
-        for (generation, offset) in [(1, 0), (u32::MAX, u64::MAX)] {
+        for (generation, offset) in [(1, 0), (Position::MAX_GENERATION, Position::MAX_OFFSET)] {
             let Parsed::Id(id) = parsed_after_token(&format!("{generation}.{offset}")) else {
                 panic!("{generation}.{offset}");
             };
@@ -248,8 +250,8 @@ mod tests {
         fn what_is_written_is_read_back(
             marker in "[A-Za-z0-9_-]{1,16}",
             random: [u8; 12],
-            generation in 1_u32..,
-            offset: u64,
+            generation in 1..=Position::MAX_GENERATION,
+            offset in 0..=Position::MAX_OFFSET,
             inner in proptest::option::of(vec(any::<u8>(), 0..60)),
         ) {
             let marker = Marker::new(&marker).unwrap();
