@@ -22,11 +22,9 @@ use crate::observer::Observation;
 use crate::pass;
 use crate::resume::position::Position;
 use crate::resume::{Gap, GapReason};
-use crate::sse::encode;
+use crate::sse::{BYTE_ORDER_MARK, encode};
 use crate::stream::{Close, Start, Step, Stream};
 
-/// U+FEFF in UTF-8. Clients ignore one at the very start of an event stream.
-const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 /// What comes just before an error gets this head start. To wait for one turn of the server's task is enough for
 /// HTTP/1.1, but with HTTP/2 another task writes.
 const TIME_TO_WRITE: Duration = Duration::from_millis(50);
@@ -280,6 +278,7 @@ impl Reader {
         self.seen = true;
         loop {
             if let Some(due) = self.due.take() {
+                let due = self.guard_start(due);
                 self.begun = true;
                 self.unwritten = true;
                 return Poll::Ready(Some(Ok(Frame::data(due))));
@@ -299,10 +298,7 @@ impl Reader {
             };
             match step {
                 Step::Data(bytes) => {
-                    if !self.begun && bytes.starts_with(BYTE_ORDER_MARK) {
-                        self.send_after_comment(&bytes);
-                        continue;
-                    }
+                    let bytes = self.guard_start(bytes);
                     self.begun = true;
                     self.unwritten = true;
                     return Poll::Ready(Some(Ok(Frame::data(bytes))));
@@ -312,10 +308,12 @@ impl Reader {
         }
     }
 
-    #[cold]
-    fn send_after_comment(&mut self, bytes: &[u8]) {
-        self.send_first(encode::COMMENT_LINE);
-        self.send_first(bytes);
+    /// What is sent first must not begin with U+FEFF, or with a part of it: clients would strip that, and a line that
+    /// says nothing to them would be one that does.
+    #[inline]
+    fn guard_start(&self, bytes: Bytes) -> Bytes {
+        let is_mark = !self.begun && bytes.first() == BYTE_ORDER_MARK.first();
+        if is_mark { [encode::COMMENT_LINE, &bytes[..]].concat().into() } else { bytes }
     }
 
     /// Ends with an error, but not right after something that was sent: servers drop what they have not written when a

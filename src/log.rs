@@ -30,7 +30,7 @@ use crate::observer::Observation;
 use crate::resume::event_id::{IdLine, NextLine};
 use crate::resume::keys::Keys;
 use crate::resume::seam::Seam;
-use crate::sse::Scanner;
+use crate::sse::{Scanner, move_down};
 use generations::Generation;
 use history::History;
 use inner_ids::InnerIds;
@@ -303,6 +303,7 @@ impl Room {
 
 /// Removes `len` bytes at `at`.
 fn cut(out: &mut BytesMut, at: usize, len: usize) {
-    out.copy_within(at + len.., at);
-    out.truncate(out.len() - len);
+    let end = out.len();
+    move_down(out, at + len..end, at);
+    out.truncate(end - len);
 }

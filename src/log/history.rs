@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::EventCounts;
 use crate::resume::{GapReason, Retention};
-use crate::sse::Scanner;
+use crate::sse::frames;
 
 /// The size of a stream's first block; each next one is twice as large, up to [`LARGEST_BLOCK`].
 const FIRST_BLOCK: usize = 256;
@@ -563,7 +563,7 @@ impl History {
             Some(block) => (&block.bytes, block.first),
             None => (&self.open, self.open_first),
         };
-        frames_of(bytes).nth((offset - first) as usize)
+        frames(bytes).nth((offset - first) as usize)
     }
 
     /// The frames that are there, oldest first, each with its offset; the first ones may be below the floor.
@@ -574,33 +574,11 @@ impl History {
             .iter()
             .map(|block| (block.first, &*block.bytes))
             .chain(std::iter::once(open));
-        blocks.flat_map(|(first, bytes)| (first..).zip(frames_of(bytes)))
+        blocks.flat_map(|(first, bytes)| (first..).zip(frames(bytes)))
     }
-}
-
-/// The frames of a block, one after the other.
-struct Frames<'a> {
-    bytes: &'a [u8],
-    scanner: Scanner,
-}
-
-impl<'a> Iterator for Frames<'a> {
-    type Item = &'a [u8];
-
-    fn next(&mut self) -> Option<&'a [u8]> {
-        let frame = self.scanner.scan(self.bytes)?;
-        let (this, rest) = self.bytes.split_at(frame.end);
-        self.bytes = rest;
-        Some(this)
-    }
-}
-
-/// The frames that `bytes` has.
-pub(super) fn frames_of(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    Frames { bytes, scanner: Scanner::new() }
 }
 
 /// How many bytes the first `count` frames of `bytes` take.
 fn length_of(bytes: &[u8], count: u64) -> usize {
-    frames_of(bytes).take(count as usize).map(<[u8]>::len).sum()
+    frames(bytes).take(count as usize).map(<[u8]>::len).sum()
 }

@@ -10,7 +10,7 @@ use crate::config::{EventIds, Rules};
 use crate::content::content_hash;
 use crate::resume::event_id::{self, IdLine};
 use crate::resume::keys::Keys;
-use crate::sse::{Frame, LineEnding, lines};
+use crate::sse::{self, Frame, LineEnding, lines};
 
 /// An inner ID that is longer is not remembered beside its event: no request could carry it.
 const LONGEST: usize = 8 * 1024;
@@ -153,7 +153,7 @@ impl InnerIds {
     ) {
         let most = rules.dedupe_window.saturating_sub(retained as usize);
         for (offset, bytes) in blocks {
-            let frames = super::history::frames_of(&bytes);
+            let frames = sse::frames(&bytes);
             for (offset, frame) in (offset..).zip(frames).filter(|_| most > 0) {
                 let known = self.known_of(offset, frame, id_line, keys);
                 self.known.push(known, most, id_bytes(most, rules));
@@ -260,20 +260,69 @@ fn hash(id: &[u8], keys: &Keys) -> u64 {
 /// Takes the `id` lines out of the frame at the end of `out`.
 #[cold]
 pub(super) fn cut_id_lines(out: &mut BytesMut, start: usize) {
-    let ids: Vec<_> = lines(&out[start..])
-        .filter(|line| matches!(line.field, crate::sse::Field::Id(_)))
-        .map(|line| line.range)
-        .collect();
-    for range in ids.into_iter().rev() {
-        super::cut(out, start + range.start, range.len());
-    }
+    let kept = sse::cut_id_lines(&mut out[start..]);
+    out.truncate(start + kept);
 }
 
 /// The same where the scanner has found the only one; positions of `frame` count from `start`.
 #[cold]
 pub(super) fn cut_ids_of(out: &mut BytesMut, start: usize, frame: &Frame) {
     match frame.id_line {
-        Some(line) => super::cut(out, start + line.start, line.end - line.start),
+        Some(line) => {
+            let (at, end) = (start + line.start, start + line.end);
+            let before = out[start + frame.lead..at].last();
+            super::cut(out, at, sse::cut_line(before, &out[..end]) - at);
+        }
         None => cut_id_lines(out, start + frame.lead),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::log::{Log, Room};
+    use crate::resume::event_id::{Marker, Token};
+    use crate::sse::MOVED;
+
+    /// How many bytes are moved for a frame with so many `id` lines, each between two others.
+    fn moved(id_lines: usize, piece: usize, rules: &Rules) -> usize {
+        let keys = Keys::new(&[7; 32]);
+        let line = IdLine::new(&Marker::default(), &Token::sign([0; 12], &keys), 1);
+        let mut log = Log::new(line, &[]);
+        let frame = "id: 1\ndata\n".repeat(id_lines) + "\n";
+        let room = Room {
+            protected: 1,
+            total: 0,
+            tail_is_behind: false,
+            read_on: true,
+            at_cap: false,
+            keeps_last: false,
+        };
+        let before = MOVED.get();
+        for part in frame.as_bytes().chunks(piece) {
+            let mut part = Bytes::copy_from_slice(part);
+            while !part.is_empty() {
+                log.append(&mut part, rules, &keys, &room, Instant::now);
+            }
+        }
+        assert_eq!((log.last(), log.inner_id()), (1, &b"1"[..]));
+        MOVED.get() - before
+    }
+
+    #[test]
+    fn id_lines_are_cut_in_one_pass() {
+        for ids in [EventIds::Assign, EventIds::Preserve] {
+            let mut rules = Config::default().rules;
+            rules.ids = ids;
+            for piece in [usize::MAX, 1_000] {
+                let [once, twice] = [10_000, 20_000].map(|lines| moved(lines, piece, &rules));
+                assert!(once <= 10_000 * 12, "{once}");
+                assert!(twice * 10 <= once * 22, "{once} {twice}");
+            }
+        }
     }
 }

@@ -3,13 +3,14 @@
 use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 
-use super::history::{History, frames_of};
+use super::history::History;
 use super::inner_ids::InnerIds;
 use super::{Cursor, Found, Log};
 use crate::config::Rules;
 use crate::resume::GapReason;
 use crate::resume::event_id::IdLine;
 use crate::resume::keys::Keys;
+use crate::sse;
 
 /// Events in a row, as they go into a store and come out of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -160,8 +161,8 @@ impl Log {
         protected: u64,
         now: fn() -> Instant,
     ) {
-        let next = self.history.next();
-        if piece.next() <= next {
+        let (next, end) = (self.history.next(), piece.next());
+        if end <= next {
             return;
         }
         if piece.first() > next {
@@ -181,7 +182,7 @@ impl Log {
                 self.forget_inner_id();
                 self.send_to_history();
             }
-            StoredPiece::Events { first, frames, inner_ids, .. } => {
+            StoredPiece::Events { first, count, frames, inner_ids } => {
                 if !inner_ids.is_empty() {
                     let inner = self.inner.get_or_insert_default();
                     let new = inner_ids.iter().filter(|(offset, _)| *offset >= next);
@@ -189,7 +190,8 @@ impl Log {
                 }
                 let is_followed = self.tail.is_followed();
                 let mut last = None;
-                for frame in frames_of(&frames).skip((next - first) as usize) {
+                let frames = sse::frames(&frames).take(count as usize);
+                for frame in frames.skip((next - first) as usize) {
                     self.history.push([frame], now);
                     if is_followed {
                         published.extend_from_slice(frame);
@@ -201,7 +203,12 @@ impl Log {
                 }
             }
         }
-        if !published.is_empty() {
+        if self.history.next() < end {
+            // It has fewer events than it says. Those after it are to keep their offsets.
+            self.history.push_holes(end, GapReason::NotStored, now());
+            self.forget_inner_id();
+            self.send_to_history();
+        } else if !published.is_empty() {
             let (next, total) = (self.history.next(), self.history.total());
             self.tail.push(published.freeze(), next, total, false);
         }

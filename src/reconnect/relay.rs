@@ -9,10 +9,9 @@ use http::HeaderValue;
 use super::SseReconnectLayer;
 use super::error::ReconnectErrorKind;
 use super::place::{Passage, Place};
-use crate::sse::{Field, Fields, Frame, IdFilter, LineEnding, Piece, Scanner, lines};
-
-/// U+FEFF in UTF-8.
-const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+use crate::sse::{
+    BYTE_ORDER_MARK, Fields, Frame, IdFilter, LineEnding, Piece, Scanner, cut_id_lines, lines,
+};
 
 /// See the [module](self).
 pub(super) struct Relay {
@@ -193,7 +192,7 @@ impl Relay {
         if !take(&mut self.is_begun) {
             let lead = open.split_to(lead.min(open.len()));
             // It stays where it was: clients look for one at the very start, and only there.
-            if lead == BYTE_ORDER_MARK && !self.has_sent {
+            if lead == BYTE_ORDER_MARK[..] && !self.has_sent {
                 self.send(lead);
             }
         }
@@ -242,15 +241,8 @@ fn with_id(id: &[u8], frame: &Frame, block: &[u8]) -> Bytes {
 
 /// The block without its `id` lines; nothing if it has no others.
 fn without_ids(block: &[u8]) -> Bytes {
-    let (mut kept, mut end) = (Vec::with_capacity(block.len()), 0);
-    for line in lines(block) {
-        end = line.range.end;
-        if !matches!(line.field, Field::Id(_)) {
-            kept.extend_from_slice(&block[line.range]);
-        }
-    }
-    if !kept.is_empty() {
-        kept.extend_from_slice(&block[end..]);
-    }
-    kept.into()
+    let mut kept = block.to_vec();
+    let len = cut_id_lines(&mut kept);
+    kept.truncate(len);
+    if lines(&kept).next().is_none() { Bytes::new() } else { kept.into() }
 }

@@ -11,6 +11,9 @@ use super::{CR, LF};
 /// [`Scanner::lead`](super::Scanner::lead) bytes, then each further input up to the frame's blank
 /// line. Nothing is held back there, so that an `id` line of one's own can be put before it.
 ///
+/// What stays are the same lines, but for one thing: the LF of an `id` line after a line that ends
+/// in CR stays, too, and makes that a CRLF. The CR and an LF that follows would become one line ending.
+///
 /// ```
 /// use tower_sse_resume::sse::{IdFilter, Piece, lines};
 ///
@@ -28,10 +31,11 @@ use super::{CR, LF};
 #[derive(Clone, Debug, Default)]
 pub struct IdFilter {
     state: State,
+    /// Whether what stays ends in CR.
+    is_after_cr: bool,
 }
 
-/// Bytes that the filter has decided on, in order. The pieces of a kind, put together, are whole
-/// lines again.
+/// Bytes that the filter has decided on. The pieces of a kind, put together, are whole lines again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Piece<'a> {
     /// Of a line that stays.
@@ -69,6 +73,14 @@ impl IdFilter {
             raw = &raw[taken..];
             if !matches!(piece, Piece::Keep([]) | Piece::Id([])) {
                 each(piece);
+            }
+            match piece {
+                Piece::Keep([.., last]) => self.is_after_cr = *last == CR,
+                Piece::Id([.., LF]) if self.is_after_cr => {
+                    self.is_after_cr = false;
+                    each(Piece::Keep(b"\n"));
+                }
+                _ => {}
             }
         }
     }
@@ -136,6 +148,14 @@ mod tests {
         let expected = ("data: id: 1\ridea: x\n".to_owned(), "id\r\nid: 2\rid: 3\n".to_owned());
         assert_eq!(filter(&[frame]), expected);
         assert_eq!(filter(&frame.split("").collect::<Vec<_>>()), expected);
+    }
+
+    #[test]
+    fn a_cr_before_an_id_line_is_not_joined_with_an_lf_after_it() {
+        for frame in ["event: e\rid: 1\n", "event: e\rid: 1\r\n", "event: e\rid: 1\rid\nid: 2\n"] {
+            assert_eq!(filter(&[frame]).0, "event: e\r\n");
+            assert_eq!(filter(&frame.split("").collect::<Vec<_>>()).0, "event: e\r\n");
+        }
     }
 
     #[test]

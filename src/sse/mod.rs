@@ -26,14 +26,23 @@
 pub(crate) mod encode;
 mod field;
 mod frame;
+mod frames;
 mod id_filter;
+mod id_lines;
 mod line_end;
 mod scanner;
 
 pub use field::{Data, Field, Line, Lines, lines};
 pub use frame::{BlockKind, Fields, Frame, LineEnding, Span};
+pub(crate) use frames::frames;
 pub use id_filter::{IdFilter, Piece};
+#[cfg(test)]
+pub(crate) use id_lines::MOVED;
+pub(crate) use id_lines::{cut_id_lines, cut_line, move_down};
 pub use scanner::Scanner;
+
+/// U+FEFF in UTF-8. Clients ignore one at the very start of an event stream; anywhere else it is ordinary bytes.
+pub(crate) const BYTE_ORDER_MARK: [u8; 3] = *b"\xEF\xBB\xBF";
 
 const LF: u8 = b'\n';
 const CR: u8 = b'\r';

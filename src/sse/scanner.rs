@@ -1,14 +1,10 @@
 //! Finds frames in an event stream that comes in pieces (section 9.2.5, "parsing an event stream").
 
 use super::{
-    CR, Fields, Frame, LF, LineEnding, Span,
+    BYTE_ORDER_MARK as BOM, CR, Fields, Frame, LF, LineEnding, Span,
     field::kind_of,
     line_end::{line_end, terminator},
 };
-
-/// U+FEFF in UTF-8: one is ignored at the very start of a stream, anywhere else it is ordinary
-/// bytes.
-const BOM: [u8; 3] = *b"\xEF\xBB\xBF";
 
 /// As many bytes of a line as tell its kind: the longest known name and a colon.
 const HEAD: usize = 6;
@@ -73,6 +69,13 @@ impl Scanner {
     pub const fn new() -> Self {
         let open = Open { line: 0, id: (0, 0), fields: Fields::NONE, lead: 0, ending: None };
         Self { len: 0, open, head: [b':'; HEAD], carry: Carry::Start }
+    }
+
+    /// Between two frames of a stream whose start is elsewhere: U+FEFF is ordinary bytes here.
+    ///
+    /// For frames that were kept: what follows on a first part is no start, whatever it begins with.
+    pub const fn between_frames() -> Self {
+        Self { carry: Carry::Nothing, ..Self::new() }
     }
 
     /// Scans on, and returns the first frame that ends within `input`: call again with
@@ -415,6 +418,20 @@ mod tests {
             assert_eq!(scanner.unfinished(), cut);
             let frame = scanner.scan(second).unwrap();
             assert_eq!((frame.lead, frame.len, frame.kind()), (3, 9, BlockKind::Event));
+        }
+    }
+
+    #[test]
+    fn between_two_frames_a_byte_order_mark_is_the_start_of_a_line() {
+        for input in ["\u{FEFF}\ndata: a\n\n", "\u{FEFF}data: a\n\n"] {
+            for cut in 0..4 {
+                let mut scanner = Scanner::between_frames();
+                let (first, second) = input.as_bytes().split_at(cut);
+                assert_eq!(scanner.scan(first), None);
+                let frame = scanner.scan(second).unwrap();
+                assert_eq!((frame.lead, frame.len), (0, input.len()));
+                assert!(frame.fields.contains(Fields::OTHER));
+            }
         }
     }
 

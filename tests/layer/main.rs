@@ -2,6 +2,7 @@
 
 mod bounds;
 mod caches;
+mod byte_order_mark;
 mod compression;
 mod cors;
 mod drain;

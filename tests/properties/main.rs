@@ -2,6 +2,7 @@
 
 mod event_stream_format;
 mod exactly_once;
+mod line_endings;
 mod reconnect_cuts;
 mod simulation;
 mod stress;

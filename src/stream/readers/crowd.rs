@@ -71,7 +71,7 @@ impl Crowd {
         if slots.len() > self.nodes.len() {
             return self.build(slots);
         }
-        let mut node = (self.nodes.len() + key) / 2;
+        let mut node = self.nodes.len() / 2 + key / 2;
         while node > 0 {
             visit();
             let foremost = self.better_below(slots, node);
