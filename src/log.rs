@@ -35,7 +35,7 @@ use generations::Generation;
 use history::History;
 use inner_ids::InnerIds;
 use oversize::Oversize;
-use tail::Tail;
+use tail::{Published, Tail};
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -76,8 +76,8 @@ pub(crate) struct Room {
     pub(crate) protected: u64,
     /// [`Log::total`] at that event.
     pub(crate) total: u64,
-    /// Whether the foremost reader that follows has not taken what was published.
-    pub(crate) tail_is_behind: bool,
+    /// Whether somebody waits for the end of the frame that is being passed on.
+    pub(crate) frame_is_awaited: bool,
     /// Whether unread events are evicted rather than the inner body held back.
     pub(crate) read_on: bool,
     /// Whether the layer holds as many bytes as it may.
@@ -226,9 +226,12 @@ impl Log {
         if room.read_on {
             return false;
         }
+        if !room.frame_is_awaited && self.tail.is_untaken() {
+            return true;
+        }
         let retention = &rules.retention;
         if !retention.payload || self.oversize.is_some() {
-            return room.tail_is_behind;
+            return false;
         }
         let unread = self.history.next().saturating_sub(room.protected);
         unread > 0

@@ -159,7 +159,7 @@ impl Stream {
 
     /// Adds a reader.
     pub(crate) fn attach(self: &Arc<Self>, start: Start) -> usize {
-        self.with(|state, fx| state.attach(start, self.runtime.is_some(), fx))
+        self.with(|state, fx| state.attach(start, self, fx))
     }
 
     /// Removes a reader. `seen` tells whether any of its response was asked for.
@@ -486,6 +486,7 @@ impl Stream {
             let line = IdLine::new(&self.config.marker, &self.token, generation);
             state.log.begin_generation(generation, line, gap, seam, now);
             state.adopted(fx);
+            state.follow_all(self);
             state.adopted_by_nobody(|| self.permit_linger(), fx);
             (true, state.body())
         });

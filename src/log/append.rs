@@ -3,7 +3,7 @@
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::time::Instant;
 
-use super::{Log, Room, cut};
+use super::{Log, Published, Room, cut};
 use crate::config::{EventIds, Rules};
 use crate::content::content_hash;
 use crate::resume::GapReason;
@@ -28,8 +28,9 @@ impl Log {
         room: &Room,
         now: fn() -> Instant,
     ) {
+        self.tail.hold_back(!room.read_on && !room.frame_is_awaited);
         self.take_frames(input, rules, keys, room, now);
-        self.publish(self.oversize.is_some());
+        self.publish(rules.retention.payload && self.oversize.is_none());
     }
 
     fn take_frames(
@@ -49,14 +50,18 @@ impl Log {
                 break;
             };
             let this = &rest[..frame.end];
+            at += frame.end;
             if self.is_plain(this, &frame, rules) {
                 self.take_plain(this, rules, room, now);
+            } else if self.oversize.is_some() {
+                self.end_oversize(this, &frame, rules);
+                // Who came too late for it is to get what comes after it.
+                break;
             } else {
                 self.take_any(this, &frame, rules, keys, room, now);
             }
-            at += frame.end;
             if self.complete >= PIECE {
-                self.publish(false);
+                self.publish(rules.retention.payload);
             }
         }
         input.advance(at);
@@ -73,10 +78,8 @@ impl Log {
         room: &Room,
         now: fn() -> Instant,
     ) {
-        if self.oversize.is_some() {
-            self.end_oversize(this, frame, rules);
-        } else if frame.len > rules.frame_limit && frame.kind() == BlockKind::Event {
-            let lead = self.begin_oversize(frame.lead, now());
+        if frame.len > rules.frame_limit && frame.kind() == BlockKind::Event {
+            let lead = self.begin_oversize(frame.lead, rules, now());
             self.end_oversize(&this[lead..], frame, rules);
         } else {
             self.copy(this, frame, rules);
@@ -94,7 +97,7 @@ impl Log {
         self.out.extend_from_slice(rest);
         self.out_bytes = self.out_bytes.max(self.out.capacity());
         if self.scanner.unfinished() > rules.frame_limit {
-            self.begin_oversize(self.scanner.lead(), now());
+            self.begin_oversize(self.scanner.lead(), rules, now());
         }
     }
 
@@ -281,15 +284,18 @@ impl Log {
         verdict == Verdict::Skip
     }
 
-    /// Makes all whole frames visible to readers.
+    /// Makes all whole frames visible to readers, and what there is of one that is too large to hold. `recorded` tells
+    /// whether history has them.
     #[inline]
-    pub(super) fn publish(&mut self, within_frame: bool) {
+    pub(super) fn publish(&mut self, recorded: bool) {
         if self.complete == 0 {
             return;
         }
-        let piece = self.split_piece();
+        let bytes = self.split_piece();
         if self.tail.is_followed() {
-            self.tail.push(piece, self.history.next(), self.history.total(), within_frame);
+            let (next, total) = (self.history.next(), self.history.total());
+            let within_frame = self.oversize.is_some();
+            self.tail.push(Published { bytes, next, total, within_frame, recorded });
         }
     }
 

@@ -118,7 +118,7 @@ impl Log {
 
     /// The inner body has ended: what is unfinished is never dispatched, and so never sent.
     pub(crate) fn end_producer(&mut self) {
-        self.publish(false);
+        self.publish(self.oversize.is_none());
         self.scanner = Scanner::new();
         self.out = BytesMut::new();
         self.out_bytes = 0;

@@ -297,7 +297,7 @@ mod tests {
         let room = Room {
             protected: 1,
             total: 0,
-            tail_is_behind: false,
+            frame_is_awaited: false,
             read_on: true,
             at_cap: false,
             keeps_last: false,

@@ -23,10 +23,10 @@ pub(super) struct Oversize {
 impl Log {
     /// Passes on what `out` has of the frame, less its first `lead` bytes. Returns how many of those are yet to come.
     #[cold]
-    pub(super) fn begin_oversize(&mut self, lead: usize, now: Instant) -> usize {
+    pub(super) fn begin_oversize(&mut self, lead: usize, rules: &Rules, now: Instant) -> usize {
         // Published before it, so that the pieces of this frame are pieces of nothing else.
         let raw = self.out.split_off(self.complete);
-        self.publish(false);
+        self.publish(rules.retention.payload);
         self.history.push_hole(GapReason::Oversize, now);
         let mut oversize = Box::new(Oversize { ids: IdFilter::new(), id_lines: Some(Vec::new()) });
         let here = lead.min(raw.len());

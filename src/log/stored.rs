@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 use super::history::History;
 use super::inner_ids::InnerIds;
-use super::{Cursor, Found, Log};
+use super::{Cursor, Found, Log, Published};
 use crate::config::Rules;
 use crate::resume::GapReason;
 use crate::resume::event_id::IdLine;
@@ -209,8 +209,7 @@ impl Log {
             self.forget_inner_id();
             self.send_to_history();
         } else if !published.is_empty() {
-            let (next, total) = (self.history.next(), self.history.total());
-            self.tail.push(published.freeze(), next, total, false);
+            self.publish_stored(published.freeze());
         }
         self.history.trim(&rules.retention, protected);
         self.digest(rules, keys);
@@ -236,15 +235,20 @@ impl Log {
 
     /// Has all who follow read the history, which tells them what is missing.
     fn send_to_history(&mut self) {
-        self.tail.push(Bytes::new(), self.history.next(), self.history.total(), false);
+        self.publish_stored(Bytes::new());
         self.tail.give_up();
     }
 
     /// Sends a comment to those who follow, lest their connections seem idle.
     pub(crate) fn comment(&mut self) {
         if self.tail.is_followed() {
-            let (next, total) = (self.history.next(), self.history.total());
-            self.tail.push(Bytes::from_static(b":\n"), next, total, false);
+            self.publish_stored(Bytes::from_static(b":\n"));
         }
+    }
+
+    fn publish_stored(&mut self, bytes: Bytes) {
+        let (next, total) = (self.history.next(), self.history.total());
+        let (within_frame, recorded) = (false, true);
+        self.tail.push(Published { bytes, next, total, within_frame, recorded });
     }
 }

@@ -20,6 +20,10 @@ pub(crate) struct Tail {
     /// How many of them have taken all.
     at_end: u32,
     bytes: usize,
+    /// Number of the piece after the last one that history does not have.
+    unrecorded: u64,
+    /// Whether the inner body is held back rather than such a piece given up before anybody has taken it.
+    holds_back: bool,
 }
 
 /// Bytes that were published at once.
@@ -34,6 +38,20 @@ struct Piece {
     within_frame: bool,
     /// How many readers take it next.
     here: u32,
+}
+
+/// What is published at once.
+#[derive(Debug)]
+pub(crate) struct Published {
+    pub(crate) bytes: Bytes,
+    /// Offset of the event after it.
+    pub(crate) next: u64,
+    /// Payload of all events up to its end, in bytes.
+    pub(crate) total: u64,
+    /// Whether the frame at its end goes on in the next piece.
+    pub(crate) within_frame: bool,
+    /// Whether history has it, too.
+    pub(crate) recorded: bool,
 }
 
 /// Where a follower stands: the number of the piece that it takes next.
@@ -92,11 +110,6 @@ impl Tail {
         self.followers > 0
     }
 
-    /// Whether somebody takes pieces, and nobody has taken all.
-    pub(crate) fn is_behind(&self) -> bool {
-        self.followers > 0 && self.at_end == 0
-    }
-
     /// Whether the reader's next piece was given up because it did not come for it.
     #[inline]
     pub(crate) fn has_lost(&self, follower: Follower) -> bool {
@@ -123,9 +136,29 @@ impl Tail {
         self.first + self.pieces.len() as u64
     }
 
-    /// Publishes `bytes`. The oldest pieces are given up when too much waits.
+    /// Sets whether the inner body is held back until somebody has taken what history does not have.
     #[inline]
-    pub(crate) fn push(&mut self, bytes: Bytes, next: u64, total: u64, within_frame: bool) {
+    pub(crate) fn hold_back(&mut self, holds_back: bool) {
+        self.holds_back = holds_back;
+    }
+
+    /// Whether nobody has taken all that history does not have, though somebody could.
+    #[inline]
+    pub(crate) fn is_untaken(&self) -> bool {
+        let last = self.unrecorded.checked_sub(self.first + 1);
+        last.is_some_and(|last| !self.has_taken(last as usize))
+    }
+
+    /// Whether anybody has taken this one of `pieces`. There are few after one that history does not have.
+    fn has_taken(&self, index: usize) -> bool {
+        let mut later = self.pieces.iter().skip(index + 1);
+        self.at_end > 0 || later.any(|piece| piece.here > 0)
+    }
+
+    /// Publishes a piece. The oldest ones are given up when too much waits.
+    #[inline]
+    pub(crate) fn push(&mut self, piece: Published) {
+        let Published { bytes, next, total, within_frame, recorded } = piece;
         let here = std::mem::take(&mut self.at_end);
         if here == 0 && self.pieces.is_empty() {
             // All have lost some, and read the history.
@@ -138,12 +171,21 @@ impl Tail {
             self.pieces.reserve_exact(1);
         }
         self.pieces.push_back(Piece { bytes, next, total, within_frame, here });
-        while (self.bytes > LARGEST_TAIL && self.pieces.len() > 1)
-            || self.pieces.len() > MOST_PIECES
-        {
+        if !recorded {
+            self.unrecorded = self.end();
+        }
+        let is_too_much = |tail: &Self| {
+            (tail.bytes > LARGEST_TAIL && tail.pieces.len() > 1) || tail.pieces.len() > MOST_PIECES
+        };
+        while is_too_much(self) && !self.is_front_held() {
             self.pop();
             self.release();
         }
+    }
+
+    /// Whether nobody has taken the oldest piece, and a reader that lost it would lose what history does not have.
+    fn is_front_held(&self) -> bool {
+        self.holds_back && self.first < self.unrecorded && !self.has_taken(0)
     }
 
     /// The next piece for a reader that has lost none; `None` if it has all.
@@ -196,15 +238,16 @@ impl Tail {
 mod tests {
     use super::*;
 
-    fn piece(size: usize) -> Bytes {
-        Bytes::from(vec![b'x'; size])
+    fn piece(size: usize, next: u64) -> Published {
+        let bytes = Bytes::from(vec![b'x'; size]);
+        Published { bytes, next, total: 0, within_frame: false, recorded: true }
     }
 
     #[test]
     fn a_piece_is_released_when_its_last_follower_took_it() {
         let mut tail = Tail::default();
         let (mut a, mut b) = (tail.follow(), tail.follow());
-        tail.push(piece(10), 2, 0, false);
+        tail.push(piece(10, 2));
         assert_eq!(tail.take(&mut a).unwrap().bytes.len(), 10);
         assert_eq!(tail.bytes(), 10);
         assert_eq!(tail.take(&mut b).unwrap().next, 2);
@@ -216,8 +259,8 @@ mod tests {
     fn a_follower_that_leaves_holds_nothing_back() {
         let mut tail = Tail::default();
         let (mut a, b) = (tail.follow(), tail.follow());
-        tail.push(piece(10), 2, 0, false);
-        tail.push(piece(10), 3, 0, false);
+        tail.push(piece(10, 2));
+        tail.push(piece(10, 3));
         tail.take(&mut a);
         tail.leave(b);
         assert_eq!(tail.bytes(), 10);
@@ -231,7 +274,7 @@ mod tests {
         let mut tail = Tail::default();
         let slow = tail.follow();
         for next in 2..8 {
-            tail.push(piece(LARGEST_TAIL / 4), next, 0, false);
+            tail.push(piece(LARGEST_TAIL / 4, next));
         }
         assert!(tail.has_lost(slow));
         assert!(tail.bytes() <= LARGEST_TAIL);
@@ -243,33 +286,58 @@ mod tests {
     fn who_has_lost_pieces_holds_none_of_the_later_ones() {
         let mut tail = Tail::default();
         let slow = tail.follow();
-        tail.push(piece(10), 2, 0, false);
-        tail.push(piece(LARGEST_TAIL), 3, 0, false);
-        assert!(tail.has_lost(slow) && tail.is_behind());
+        tail.push(piece(10, 2));
+        tail.push(piece(LARGEST_TAIL, 3));
+        assert!(tail.has_lost(slow));
         assert_eq!(tail.bytes(), 0);
         let mut quick = tail.follow();
-        assert!(!tail.is_behind());
-        tail.push(piece(10), 4, 0, false);
-        assert!(tail.is_behind());
+        tail.push(piece(10, 4));
         assert_eq!(tail.take(&mut quick).unwrap().next, 4);
         assert_eq!(tail.bytes(), 0);
         tail.leave(quick);
-        assert!(tail.is_behind(), "the slow one has not come back for what it lost");
+        assert!(tail.is_followed(), "the slow one has not come back for what it lost");
         tail.leave(slow);
-        assert!(!tail.is_behind() && !tail.is_followed());
+        assert!(!tail.is_followed());
     }
 
     #[test]
     fn pieces_that_are_given_up_are_lost_for_who_waits_and_for_nobody_else() {
         let mut tail = Tail::default();
         let slow = tail.follow();
-        tail.push(piece(10), 2, 0, false);
+        tail.push(piece(10, 2));
         assert!(tail.give_up());
         assert!(!tail.give_up());
         let mut quick = tail.follow();
         assert!(tail.has_lost(slow) && !tail.has_lost(quick));
         assert_eq!(tail.bytes(), 0);
-        tail.push(piece(10), 3, 0, false);
+        tail.push(piece(10, 3));
         assert_eq!(tail.take(&mut quick).unwrap().next, 3);
+    }
+
+    #[test]
+    fn a_piece_that_history_lacks_is_kept_with_all_before_it_until_somebody_has_taken_it() {
+        let mut tail = Tail::default();
+        let (mut quick, slow) = (tail.follow(), tail.follow());
+        tail.hold_back(true);
+        tail.push(piece(LARGEST_TAIL, 2));
+        tail.push(Published { recorded: false, ..piece(LARGEST_TAIL, 3) });
+        assert!(tail.is_untaken() && !tail.has_lost(quick));
+        tail.take(&mut quick);
+        assert!(tail.is_untaken());
+        tail.take(&mut quick);
+        assert!(!tail.is_untaken());
+        tail.push(piece(LARGEST_TAIL, 4));
+        assert!(tail.has_lost(slow) && !tail.has_lost(quick));
+    }
+
+    #[test]
+    fn who_is_left_is_waited_for_in_place_of_who_was_ahead() {
+        let mut tail = Tail::default();
+        let (mut quick, _slow) = (tail.follow(), tail.follow());
+        tail.push(Published { recorded: false, ..piece(10, 2) });
+        tail.take(&mut quick);
+        assert!(!tail.is_untaken());
+        tail.leave(quick);
+        assert!(tail.is_untaken());
     }
 }

@@ -30,12 +30,16 @@ pub(super) struct Reader {
     cursor: Cursor,
     /// The generation up to which it knows of gaps.
     pub(super) told: u32,
+    /// Whether it is to be told the last reconnection time before the next event.
+    pub(super) retry_due: bool,
     /// Up to which change of the reconnection time it knows of them, as long as it reads history.
     pub(super) retry_told: u32,
     /// Whether it got part of a frame that is passed on as it comes.
     pub(super) within_frame: bool,
     /// Whether it got an event, so that a gap from now on is because it was slow.
     pub(super) begun: bool,
+    /// The first of the events before its cursor that it never gets, and is to be told of; 0 if there are none.
+    pub(super) skipped_from: u64,
     pub(super) close: Option<Box<Closing>>,
 }
 
@@ -46,9 +50,11 @@ impl Reader {
             follower: None,
             cursor,
             told,
+            retry_due: false,
             retry_told,
             within_frame: false,
             begun: false,
+            skipped_from: 0,
             close: None,
         }
     }
@@ -160,7 +166,12 @@ impl Readers {
         self.slots.capacity() * size_of::<Option<Reader>>() + crowd
     }
 
-    /// All of them, for what seldom happens.
+    /// The keys of all of them, for what seldom happens.
+    pub(super) fn keys(&self) -> impl Iterator<Item = usize> + use<> {
+        0..self.slots.len()
+    }
+
+    /// All of them, likewise.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Reader> {
         self.slots.iter_mut().flatten().inspect(|_| crowd::visit())
     }

@@ -2,9 +2,9 @@
 
 use http::Request;
 use tower::{Layer, Service};
-use tower_sse_resume::{Limits, ResumeBody, SseResume, SseResumeLayer};
+use tower_sse_resume::{Limits, ResumeBody, Retention, SseResume, SseResumeLayer};
 
-use support::client::{Client, End};
+use support::client::{Client, End, settle};
 use support::scripted::{FedBody, Scripted};
 
 type TestClient = Client<ResumeBody<FedBody>>;
@@ -58,9 +58,10 @@ async fn come_back(app: &mut SseResume<Scripted>, id: &str) -> TestClient {
 #[tokio::test]
 async fn a_slow_client_within_a_frame_over_the_limit_does_not_hold_up_one_that_waits_for_its_end() {
     let mut two = Two::open().await;
-    let (inner, waiting) = (&two.inner, &mut two.second);
+    let inner = two.inner.clone();
     inner.body(0).send("data: a frame that is over the limit");
     tokio::task::yield_now().await;
+    let mut waiting = come_back(&mut two.app, &two.id).await;
     waiting.read();
     assert_eq!(waiting.events()[0].event, "resume-gap");
     inner.body(0).send(" goes on\n\ndata: b\n\n");
@@ -87,4 +88,54 @@ async fn no_signal_comes_between_the_pieces_of_a_frame_over_the_limit() {
     two.first.read();
     assert_eq!(two.first.data()[..2], ["a", "a frame that is over the limit"]);
     assert_eq!(two.first.data()[3], "b");
+}
+
+#[tokio::test]
+async fn a_frame_over_the_limit_goes_to_a_client_that_has_not_asked_for_anything_yet() {
+    for retention in [Retention::new(), Retention::ids_only()] {
+        let inner = Scripted::new();
+        let layer = SseResumeLayer::new().limits(Limits::new().frame(20)).retention(retention);
+        let mut app = layer.share(|_| Some("feed".to_owned())).layer(inner.clone());
+        let mut client = Client::new(app.call(Request::new(())).await.unwrap());
+        inner.body(0).send("data: a\n\n");
+        inner.body(0).send("data: a frame that is over");
+        inner.body(0).send(" the limit\n\ndata: b\n\n");
+        settle().await;
+        client.read_events(3).await;
+        assert_eq!(client.data(), ["a", "a frame that is over the limit", "b"]);
+    }
+}
+
+#[tokio::test]
+async fn a_frame_that_passes_the_limit_with_its_end_goes_whole_to_who_was_there() {
+    for retention in [Retention::new(), Retention::ids_only()] {
+        let inner = Scripted::new();
+        let layer = SseResumeLayer::new().limits(Limits::new().frame(1_000)).retention(retention);
+        let mut app = layer.share(|_| Some("feed".to_owned())).layer(inner.clone());
+        let mut client = Client::new(app.call(Request::new(())).await.unwrap());
+        let large = "x".repeat(100_000);
+        let after = "data: b\n\n".repeat(200);
+        inner.body(0).send(format!("data: a\n\ndata: {large}\n\n{after}"));
+        settle().await;
+        client.read_events(202).await;
+        assert!(client.data()[1] == large && client.gaps().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn who_comes_within_a_frame_over_the_limit_gets_what_follows_it_at_once() {
+    let inner = Scripted::new();
+    let layer = SseResumeLayer::new().limits(Limits::new().frame(20));
+    let layer = layer.retention(Retention::ids_only()).share(|_| Some("feed".to_owned()));
+    let mut app = layer.layer(inner.clone());
+    let mut first = Client::new(app.call(Request::new(())).await.unwrap());
+    inner.body(0).send("data: a frame that is over");
+    settle().await;
+    first.read();
+    let mut late = Client::new(app.call(Request::new(())).await.unwrap());
+    inner.body(0).send(" the limit\n\ndata: b\n\ndata: c\n\n");
+    settle().await;
+    late.read_events(2).await;
+    assert_eq!(late.data(), ["b", "c"]);
+    first.read_events(3).await;
 }

@@ -76,6 +76,8 @@ impl State {
         let Some(reader) = self.readers.get(key) else { return false };
         let Some(follower) = reader.follower() else { return false };
         self.log.tail().is_at_end(follower)
+            && !reader.retry_due
+            && reader.skipped_from == 0
             && reader.close.is_none()
             && self.log.untold(reader.told, reader.cursor().next).is_none()
     }
@@ -185,6 +187,7 @@ impl State {
     #[inline]
     pub(in crate::stream) fn append(&mut self, mut data: Bytes, stream: &Stream, fx: &mut Effects) {
         let room = self.room(stream);
+        let is_within_frame = self.log.is_within_oversize();
         self.log.append(
             &mut data,
             &stream.config.rules,
@@ -194,6 +197,9 @@ impl State {
         );
         if !data.is_empty() {
             self.rest = data;
+        }
+        if is_within_frame && !self.log.is_within_oversize() {
+            self.follow_all(stream);
         }
         if self.log.take_retry_news() {
             // It may stand alone, and then history does not have it: those who read that are told.
@@ -208,23 +214,23 @@ impl State {
     pub(in crate::stream) fn room(&mut self, stream: &Stream) -> Room {
         let foremost = self.readers.foremost().map_or(self.left, Reader::cursor);
         let rules = &stream.config.rules;
-        let counts_tail = !rules.retention.payload || self.log.is_within_oversize();
         Room {
             protected: foremost.next,
             total: foremost.total,
-            tail_is_behind: counts_tail && self.tail_is_behind(),
+            frame_is_awaited: self.log.is_within_oversize() && self.frame_is_awaited(),
             read_on: stream.config.read_on,
             at_cap: stream.registry.is_at_cap(&stream.config.limits),
             keeps_last: rules.keeps_last,
         }
     }
 
-    pub(in crate::stream) fn tail_is_behind(&mut self) -> bool {
-        // Who came too late for the frame that is being passed on waits for its end, and must not wait for others.
-        let (in_frame, last) = (self.log.is_within_oversize(), self.log.last());
+    /// Whether somebody came too late for the frame that is being passed on: they wait for its end, and must not wait
+    /// for others.
+    #[cold]
+    fn frame_is_awaited(&self) -> bool {
+        let last = self.log.last();
         let waits = |reader: &Reader| reader.follower().is_none() && reader.cursor().next > last;
-        let is_waited_for = in_frame && self.readers.foremost().is_some_and(waits);
-        !is_waited_for && self.log.tail().is_behind()
+        self.readers.foremost().is_some_and(waits)
     }
 
     /// The number of the inner body that there is, or was last.

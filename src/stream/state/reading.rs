@@ -21,13 +21,13 @@ impl State {
     pub(in crate::stream) fn attach(
         &mut self,
         start: Start,
-        by_task: bool,
+        stream: &Stream,
         fx: &mut Effects,
     ) -> usize {
-        let retry_told = self.retry_changes.wrapping_sub(u32::from(start.retry_due));
-        let reader = Reader::new(self.log.cursor(start.next), start.told, retry_told);
+        let mut reader = Reader::new(self.log.cursor(start.next), start.told, self.retry_changes);
+        reader.retry_due = start.retry_due && self.log.retry().is_some();
         // A second reader must not depend on whether the first one's socket takes anything.
-        if by_task && !self.readers.is_empty() {
+        if stream.runtime.is_some() && !self.readers.is_empty() {
             self.move_to_task(fx);
         }
         if self.lingering.take().is_some() {
@@ -36,7 +36,40 @@ impl State {
         }
         // It may be ahead of those for whom the inner body is held back.
         fx.wakers.extend(self.unpause());
-        self.readers.insert(reader)
+        let key = self.readers.insert(reader);
+        self.follow(key, stream);
+        key
+    }
+
+    /// Has a reader take what is published from now on if it has all there is, also if it does not ask for it yet: what
+    /// is not recorded is there only for those who follow.
+    ///
+    /// Where no payload is kept, what it lacks will never be there, so it follows, too, unless a takeover is about to go
+    /// back to where it is.
+    fn follow(&mut self, key: usize, stream: &Stream) {
+        let (next, gives_up) = (self.log.last() + 1, !stream.config.rules.retention.payload);
+        let (in_frame, is_undecided) = (self.log.is_within_oversize(), self.is_undecided());
+        let Some(reader) = self.readers.get(key) else { return };
+        if reader.follower().is_some() || in_frame {
+            return;
+        }
+        let first = reader.cursor().next;
+        if first < next {
+            if !gives_up || is_undecided {
+                return;
+            }
+            reader.skipped_from = first;
+            self.readers.move_to(key, self.log.cursor(next));
+        }
+        let follower = self.log.tail().follow();
+        self.readers.set_follower(key, Some(follower));
+    }
+
+    /// The same for all.
+    pub(in crate::stream) fn follow_all(&mut self, stream: &Stream) {
+        for key in self.readers.keys() {
+            self.follow(key, stream);
+        }
     }
 
     /// Removes a reader; `permit` is asked whether an inner body may be read on without any.
@@ -119,6 +152,9 @@ impl State {
             if let Some(close) = reader.due_close() {
                 return Some(Step::Close(close));
             }
+            if reader.skipped_from > 0 {
+                return self.skip(key, stream);
+            }
             // Nothing may come between the pieces of a frame.
             let next = reader.cursor().next;
             let untold = || self.log.untold(reader.told, next);
@@ -126,13 +162,15 @@ impl State {
                 reader.told = generation;
                 return Some(self.generation_gap(key, generation, reason));
             }
-            let Some(mut follower) = reader.follower() else {
-                if reader.retry_told != self.retry_changes {
-                    reader.retry_told = self.retry_changes;
-                    if let Some(retry) = self.log.retry() {
-                        return Some(Step::Data(encode::retry(retry)));
-                    }
+            let reads_history = reader.follower().is_none();
+            let news = reads_history && reader.retry_told != self.retry_changes;
+            if std::mem::take(&mut reader.retry_due) || news {
+                reader.retry_told = self.retry_changes;
+                if let Some(retry) = self.log.retry() {
+                    return Some(Step::Data(encode::retry(retry)));
                 }
+            }
+            let Some(mut follower) = reader.follower() else {
                 match self.read_history(key, stream) {
                     Some(step) => return Some(step),
                     None if self.log.is_within_oversize() => return None,
@@ -159,7 +197,7 @@ impl State {
                 return self.at_the_end(key);
             }
             self.log.tail().leave(follower);
-            reader.retry_told = self.retry_changes.wrapping_sub(1);
+            reader.retry_due = true;
             let (cursor, within_frame) = (reader.cursor(), reader.within_frame);
             self.readers.set_follower(key, None);
             if within_frame {
@@ -178,31 +216,48 @@ impl State {
         }
         let found = self.log.read(&mut cursor, self.visible, Instant::now);
         self.readers.move_to(key, cursor);
-        let reader = self.readers.get(key)?;
-        match found {
+        let step = match found {
             Found::Frames(bytes) => {
-                reader.begun = true;
-                Some(Step::Data(bytes))
+                self.readers.get(key)?.begun = true;
+                Step::Data(bytes)
             }
             Found::Missing { resumed, reason } => {
-                let slow =
-                    reader.begun && matches!(reason, GapReason::Evicted | GapReason::Expired);
-                if slow && stream.config.slow_reader == SlowReader::Disconnect {
-                    return Some(fail(ResumeErrorKind::TooSlow));
-                }
-                let reason = if slow { GapReason::TooSlow } else { reason };
-                let generation = self.log.generation_of(resumed);
-                reader.told = reader.told.max(generation);
-                let gap = Gap {
-                    requested: Some(next - 1),
-                    resumed,
-                    missed: Some(resumed + 1 - next),
-                    reason,
-                };
-                Some(Step::Gap(Box::new((gap, Position { generation, offset: resumed }))))
+                self.missing(key, next, resumed, reason, stream)?
             }
-            Found::End => None,
+            Found::End => return None,
+        };
+        self.follow(key, stream);
+        Some(step)
+    }
+
+    /// What a reader gets that will never have what is before its cursor.
+    #[cold]
+    fn skip(&mut self, key: usize, stream: &Stream) -> Option<Step> {
+        let reader = self.readers.get(key)?;
+        let (first, resumed) = (std::mem::take(&mut reader.skipped_from), reader.cursor().next - 1);
+        self.missing(key, first, resumed, GapReason::Evicted, stream)
+    }
+
+    /// What a reader gets in place of the events from `first` to `resumed`.
+    fn missing(
+        &mut self,
+        key: usize,
+        first: u64,
+        resumed: u64,
+        reason: GapReason,
+        stream: &Stream,
+    ) -> Option<Step> {
+        let reader = self.readers.get(key)?;
+        let slow = reader.begun && matches!(reason, GapReason::Evicted | GapReason::Expired);
+        if slow && stream.config.slow_reader == SlowReader::Disconnect {
+            return Some(fail(ResumeErrorKind::TooSlow));
         }
+        let reason = if slow { GapReason::TooSlow } else { reason };
+        let generation = self.log.generation_of(resumed);
+        reader.told = reader.told.max(generation);
+        let missed = Some(resumed + 1 - first);
+        let gap = Gap { requested: Some(first - 1), resumed, missed, reason };
+        Some(Step::Gap(Box::new((gap, Position { generation, offset: resumed }))))
     }
 
     /// What a reader is told that passes into a generation which does not go on exactly.
