@@ -12,6 +12,8 @@ use crate::body::ResumeBody;
 use crate::caches;
 use crate::config::{Config, SessionSource};
 use crate::cors;
+use crate::observer::Observation;
+use crate::resume::Gap;
 use crate::stream::Origin;
 
 /// How a response came about; see [`Answer`].
@@ -75,6 +77,20 @@ pub(crate) fn wrap_headers(headers: &mut HeaderMap) {
         headers.remove(name);
     }
     caches::forbid_sharing(headers);
+}
+
+/// A response that passes unrecorded, after what its client has to be told. That goes only into an event stream.
+pub(crate) fn passed<B>(
+    mut response: Response<B>,
+    gap: Option<&Gap>,
+    config: &Config,
+) -> Response<ResumeBody<B>> {
+    let Some(gap) = gap.filter(|_| is_event_stream(&response)) else {
+        return response.map(ResumeBody::pass);
+    };
+    config.observer.tell(Observation::Gap { reason: gap.reason, missed: gap.missed });
+    wrap_headers(response.headers_mut());
+    response.map(|body| ResumeBody::told(gap, config, body))
 }
 
 /// The headers that are kept of a wrapped first response: those that are about the stream, each as far as there is `room`

@@ -108,14 +108,17 @@ pub(crate) fn inner_id(headers: &HeaderMap) -> Vec<u8> {
     headers.get(LAST_EVENT_ID).map(|value| value.as_bytes().to_vec()).unwrap_or_default()
 }
 
-/// Calls the inner service with its own last event ID, or with none.
-pub(crate) fn set_inner_id(headers: &mut HeaderMap, id: &[u8]) {
+/// Calls the inner service with its own last event ID, or with none, if there is none or no header can hold it. Returns
+/// whether it is asked to go on from somewhere.
+pub(crate) fn set_inner_id(headers: &mut HeaderMap, id: &[u8]) -> bool {
     match HeaderValue::from_bytes(id) {
-        Ok(value) if !id.is_empty() => {
+        Ok(value) if event_id::can_be_sent(id) => {
             headers.insert(LAST_EVENT_ID, value);
+            true
         }
         _ => {
             headers.remove(LAST_EVENT_ID);
+            false
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The response body: a reader of a stream, or the inner body as it is.
 
+mod told;
+
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -24,6 +26,7 @@ use crate::resume::position::Position;
 use crate::resume::{Gap, GapReason};
 use crate::sse::{BYTE_ORDER_MARK, encode};
 use crate::stream::{Close, Start, Step, Stream};
+use told::Told;
 
 /// What comes just before an error gets this head start. To wait for one turn of the server's task is enough for
 /// HTTP/1.1, but with HTTP/2 another task writes.
@@ -56,7 +59,7 @@ pin_project! {
     enum Kind<B> {
         Pass { #[pin] body: B },
         /// The same, after what its client has to be told.
-        Told { due: Option<Bytes>, #[pin] body: B },
+        Told { #[pin] told: Told<B> },
         Stream { reader: Reader },
         Full { data: Bytes },
     }
@@ -73,7 +76,7 @@ impl<B> ResumeBody<B> {
             GapSignal::Event(name) => encode::event_lines(name, &gap.to_json()),
             GapSignal::Closure(encode) => encode(gap),
         };
-        Self { kind: Kind::Told { due: Some(encode::block(&lines)), body } }
+        Self { kind: Kind::Told { told: Told::new(encode::block(&lines), body) } }
     }
 
     pub(crate) fn stream(reader: Reader) -> Self {
@@ -102,10 +105,7 @@ where
         match self.project().kind.project() {
             KindProj::Stream { reader } => reader.poll_frame(cx),
             KindProj::Pass { body } => pass::poll_frame(body, cx),
-            KindProj::Told { due, body } => match due.take() {
-                Some(due) => Poll::Ready(Some(Ok(Frame::data(due)))),
-                None => pass::poll_frame(body, cx),
-            },
+            KindProj::Told { told } => told.poll_frame(cx),
             KindProj::Full { data } => {
                 let data = std::mem::take(data);
                 Poll::Ready((!data.is_empty()).then(|| Ok(Frame::data(data))))
@@ -116,7 +116,7 @@ where
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Pass { body } => body.is_end_stream(),
-            Kind::Told { due, body } => due.is_none() && body.is_end_stream(),
+            Kind::Told { .. } => false,
             Kind::Stream { reader } => reader.is_over,
             Kind::Full { data } => data.is_empty(),
         }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use http::request::Parts;
 use http::{Method, Request};
 
-use crate::answer;
+use crate::answer::Answer;
 use crate::ask::{self, Asked};
 use crate::binding::{Binding, Page};
 use crate::config::{Config, EventIds, OnFinished, OnMissing};
@@ -297,14 +297,14 @@ impl Chooser {
             return Course::Reject;
         }
         let inner_id = id.and_then(|id| id.inner.as_ref()).map(|inner| inner.as_bytes().to_vec());
-        ask::set_inner_id(&mut parts.headers, inner_id.as_deref().unwrap_or_default());
+        let goes_on =
+            ask::set_inner_id(&mut parts.headers, inner_id.as_deref().unwrap_or_default());
         let mut wrap = self.wrap(parts, binding);
         let requested = id.map(|id| id.position.offset);
         let gap = Gap { requested, resumed: 0, missed: None, reason };
         wrap.gap_if_joined = Some(gap);
-        if inner_id.is_none() {
-            wrap.gap = Some(gap);
-            wrap.answer = answer::Answer::Gap;
+        if !goes_on {
+            wrap.tell(gap);
         }
         Course::Forward(wrap)
     }
@@ -360,9 +360,20 @@ impl Chooser {
                 Course::NoContent
             }
             Plan::End | Plan::Over => {
-                ask::set_inner_id(&mut parts.headers, &stream.inner_id());
+                let inner_id = stream.inner_id();
+                let goes_on = ask::set_inner_id(&mut parts.headers, &inner_id);
                 let mut wrap = self.wrap(parts, binding);
-                wrap.answer = answer::Answer::Forwarded;
+                wrap.answer = Answer::Forwarded;
+                if !goes_on && !inner_id.is_empty() {
+                    // Without the layer it would be asked to go on.
+                    let reason = GapReason::Unknown;
+                    wrap.tell(Gap {
+                        requested: Some(position.offset),
+                        resumed: 0,
+                        missed: None,
+                        reason,
+                    });
+                }
                 Course::Forward(wrap)
             }
             Plan::LossTold => Course::NoContent,

@@ -10,7 +10,7 @@ use crate::persistence::{
     Storage, StoredStream, follow, forget, is_about_the_stream, key_of, supersede,
 };
 use crate::registry::Registry;
-use crate::resume::event_id::EventId;
+use crate::resume::event_id::{EventId, can_be_sent};
 use crate::resume::plan::{Plan, StreamState, View, plan};
 use crate::resume::position::Position;
 use crate::store::{Error, ErrorKind, State};
@@ -170,7 +170,7 @@ impl Elsewhere<'_> {
         let extent = &record.extent;
         let can_go_on = origin.repeatable
             || origin.exchange.is_some()
-                && stored.progress.inner_id.as_ref().is_some_and(|id| !id.is_empty());
+                && stored.progress.inner_id.as_deref().is_some_and(can_be_sent);
         // Another instance has told its loss already, where the position says so.
         let is_told = !can_go_on && position.generation > extent.generation;
         let is_lost = extent.lapsed && (is_told || self.storage.may_claim_lapsed());

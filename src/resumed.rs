@@ -12,6 +12,7 @@ use crate::body::{Reader, ResumeBody};
 use crate::exchange::{Primer, Replaces};
 use crate::handle::StreamHandle;
 use crate::observer::Observation;
+use crate::resume::Gap;
 use crate::resume::plan::Plan;
 use crate::resume::position::Position;
 use crate::stream::{Start, Stream};
@@ -25,6 +26,10 @@ pub(crate) struct Resumed {
     at_end: bool,
     reader: Reader,
     page: Page,
+    /// What the client is told if the inner service answers something that passes unrecorded.
+    gap_if_passed: Option<Gap>,
+    /// Whether it has been in this stream before.
+    is_return: bool,
 }
 
 impl Resumed {
@@ -54,7 +59,12 @@ impl Resumed {
             _ => (Answer::Replay, false),
         };
         reader.tells_loss = matches!(plan, Plan::Lost { .. });
-        Self { stream: Arc::clone(stream), position, answer, at_end, reader, page }
+        let gap_if_passed = match plan {
+            Plan::TakeOver { gap, .. } => stream.gap_after(position, gap),
+            _ => None,
+        };
+        let (stream, is_return) = (Arc::clone(stream), true);
+        Self { stream, position, answer, at_end, reader, page, gap_if_passed, is_return }
     }
 
     /// A client that has no position of it, and goes on with a shared stream that was aborted.
@@ -71,8 +81,14 @@ impl Resumed {
         if let Some(gap) = &gap {
             reader.send_gap_first(gap, position);
         }
-        let (answer, page) = (Answer::Takeover, wrap.page);
-        Self { stream: Arc::clone(stream), position, answer, at_end, reader, page }
+        let (stream, answer, page) = (Arc::clone(stream), Answer::Takeover, wrap.page);
+        let (gap_if_passed, is_return) = (gap, false);
+        Self { stream, position, answer, at_end, reader, page, gap_if_passed, is_return }
+    }
+
+    /// What the client is told first if the inner service's answer passes unrecorded.
+    pub(crate) fn gap_if_passed(&self) -> Option<&Gap> {
+        self.gap_if_passed.as_ref()
     }
 
     /// Whether nothing is left to replay.
@@ -89,8 +105,11 @@ impl Resumed {
     }
 
     /// Makes a request for the inner service that goes on where it was, with a handle for the handler.
-    pub(crate) fn prepare(&self, parts: &mut Parts) -> StreamHandle {
-        ask::set_inner_id(&mut parts.headers, &self.stream.inner_id_to_go_on(self.position));
+    pub(crate) fn prepare(&mut self, parts: &mut Parts) -> StreamHandle {
+        let inner_id = self.stream.inner_id_to_go_on(self.position);
+        if !ask::set_inner_id(&mut parts.headers, &inner_id) && self.is_return {
+            self.gap_if_passed.get_or_insert(Gap::producer_lost(self.position.offset));
+        }
         let handle = StreamHandle::new();
         parts.extensions.insert(handle.clone());
         parts.extensions.insert(Replaces::released());

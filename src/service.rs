@@ -170,7 +170,7 @@ impl<S> SseResume<S> {
     fn take_over<ReqBody, ResBody>(
         mut self,
         request: Request<ReqBody>,
-        resumed: Resumed,
+        mut resumed: Resumed,
     ) -> ResponseFuture<S::Future, ResBody, S::Error>
     where
         S: Service<Request<ReqBody>, Response = Response<ResBody>>,

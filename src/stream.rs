@@ -369,6 +369,17 @@ impl Stream {
         at_position.flatten().unwrap_or_else(|| state.log.inner_id().to_vec())
     }
 
+    /// What a client at `position` misses if the inner service goes on from the last event in a response of its own.
+    /// `is_gone` tells whether events after the position are.
+    pub(crate) fn gap_after(&self, position: Position, is_gone: bool) -> Option<Gap> {
+        let state = self.lock();
+        let (offset, last) = (position.offset, state.log.last());
+        let untold = state.log.untold(position.generation, offset + 1).map(|(_, reason)| reason);
+        let reason = untold.or_else(|| is_gone.then_some(GapReason::Evicted))?;
+        let missed = untold.is_none().then(|| last.saturating_sub(offset));
+        Some(Gap { requested: Some(offset), resumed: last, missed, reason })
+    }
+
     /// The position of the event that has this ID of the inner service.
     pub(crate) fn find(&self, inner_id: &[u8]) -> Option<Position> {
         let state = self.lock();
@@ -476,10 +487,11 @@ impl Stream {
                 return (false, state.body());
             }
             let now = Instant::now();
-            let rewinds = !self.config.rules.retention.payload
+            let has_payload = self.config.rules.retention.payload;
+            let rewinds = !has_payload
                 && state.log.last() != position.offset
                 && state.log.rewind(position.offset, now);
-            state.leave_behind(rewinds.then_some(position.offset + 1));
+            state.leave_behind(rewinds.then_some(position.offset + 1), has_payload);
             let seam = state.log.seam(&self.registry.keys);
             let gap = seam.is_none().then_some(GapReason::ProducerLost);
             let generation = state.next_generation();

@@ -51,7 +51,7 @@ where
                     Ok(resumed.response())
                 }
                 Ok(None) => Ok(resumed.response()),
-                Err(other) => pass_on(other),
+                Err(other) => pass_on(other, &resumed),
             }
         }));
     };
@@ -77,7 +77,7 @@ where
     ResponseFuture::boxed(Box::pin(async move {
         match decision.await {
             Ok(None) => Ok(resumed.response()),
-            Ok(Some(other)) => pass_on(other),
+            Ok(Some(other)) => pass_on(other, &resumed),
             // The inner service panicked in its task.
             Err(_) => Ok(answer::failed()),
         }
@@ -123,6 +123,10 @@ fn refuses(status: StatusCode) -> bool {
     status.is_client_error() && !may_change.contains(&status)
 }
 
-fn pass_on<B, E>(other: Result<Response<B>, E>) -> Result<Response<ResumeBody<B>>, E> {
-    other.map(|response| response.map(ResumeBody::pass))
+fn pass_on<B, E>(
+    other: Result<Response<B>, E>,
+    resumed: &Resumed,
+) -> Result<Response<ResumeBody<B>>, E> {
+    let config = &resumed.stream().config;
+    other.map(|response| answer::passed(response, resumed.gap_if_passed(), config))
 }

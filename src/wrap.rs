@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Response};
 use http::request::Parts;
+use http::{HeaderMap, Response};
 use http_body::Body;
 
 use crate::answer::{self, Answer};
@@ -84,6 +84,12 @@ impl Wrap {
             gap_if_joined: None,
             handle,
         }
+    }
+
+    /// Has its client told that it may miss something.
+    pub(crate) fn tell(&mut self, gap: Gap) {
+        self.gap = Some(gap);
+        self.answer = Answer::Gap;
     }
 
     /// The response to the client: resumable, if it is an event stream. Its readers drive the inner body.
@@ -168,9 +174,7 @@ impl Wrap {
     /// An event stream that cannot be resumed. Its client is told what it was to be told all the same.
     fn pass_off<B>(&self, mut response: Response<B>) -> Response<ResumeBody<B>> {
         response.headers_mut().insert(answer::SSE_RESUME, Answer::Off.value());
-        let Some(gap) = &self.gap else { return response.map(ResumeBody::pass) };
-        answer::wrap_headers(response.headers_mut());
-        response.map(|body| ResumeBody::told(gap, &self.config, body))
+        answer::passed(response, self.gap.as_ref(), &self.config)
     }
 
     /// The new stream of a response, if that is to be one.
@@ -190,7 +194,7 @@ impl Wrap {
         B::Error: Into<BoxError>,
     {
         if !answer::is_event_stream(&response) || self.handle.is_opted_out() {
-            return (response.map(ResumeBody::pass), None);
+            return (answer::passed(response, self.gap.as_ref(), &self.config), None);
         }
         // Its reader comes first: a stream without one would be the first to be evicted.
         let from = Position { generation: 1, offset: 0 };

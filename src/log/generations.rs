@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 use super::Log;
 use crate::resume::GapReason;
-use crate::resume::event_id::{IdLine, NextLine};
+use crate::resume::event_id::{IdLine, NextLine, can_be_sent};
 use crate::resume::keys::Keys;
 use crate::resume::seam::Seam;
 use crate::sse::Scanner;
@@ -151,9 +151,9 @@ impl Log {
     }
 
     /// What a new inner response may resend, if the inner service has an ID to go on from: one that it gave and took
-    /// back is none.
+    /// back is none, and neither is one that it cannot be sent.
     pub(crate) fn seam(&self, keys: &Keys) -> Option<Seam> {
-        let inner = self.inner.as_ref().filter(|inner| !inner.current().is_empty())?;
+        let inner = self.inner.as_ref().filter(|inner| can_be_sent(inner.current()))?;
         let window = inner.window(self.history.frames(), &self.next_line.line(), keys);
         Some(Seam::new(window, inner.current()))
     }

@@ -58,7 +58,8 @@ impl Sessions {
         if let Some(session) = binding.session {
             let streams = self.registry.purge_session(session, |stream| {
                 let other = &stream.origin.binding;
-                let (is_its, is_here) = (other.owner == binding.owner, other.target == binding.target);
+                let (is_its, is_here) =
+                    (other.owner == binding.owner, other.target == binding.target);
                 purged.is_elsewhere |= is_its && !is_here;
                 is_its && is_here
             });

@@ -1,8 +1,9 @@
 //! `SseResumeLayer` in process, around services that the tests write by hand.
 
+mod asked_to_go_on;
 mod bounds;
-mod caches;
 mod byte_order_mark;
+mod caches;
 mod compression;
 mod cors;
 mod drain;

@@ -75,6 +75,12 @@ fn parse_rest(rest: &[u8], keys: &Keys) -> Option<EventId> {
     })
 }
 
+/// Whether the inner service can be asked to go on from its own ID: an empty one says nothing, and what is no legal
+/// header field value reaches nobody.
+pub(crate) fn can_be_sent(inner_id: &[u8]) -> bool {
+    !inner_id.is_empty() && inner::encoded_len(inner_id).is_some()
+}
+
 /// The inner service's ID that one of our own IDs embeds.
 pub(crate) fn embedded(id: &[u8]) -> Option<Vec<u8>> {
     let text = id.splitn(5, |byte| *byte == b'.').nth(4)?;

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use super::{Ending, Phase, State};
 use crate::exchange::Exchange;
 use crate::resume::GapReason;
+use crate::resume::event_id::can_be_sent;
 use crate::resume::position::Position;
 
 /// Kept only for streams that answer an exchange.
@@ -109,7 +110,7 @@ impl State {
         let can = |exchanging: &Exchanging| {
             !exchanging.is_stuck && !exchanging.is_refused && exchanging.lost_at.is_none()
         };
-        self.exchanging.as_deref().is_some_and(can) && !self.log.inner_id().is_empty()
+        self.exchanging.as_deref().is_some_and(can) && can_be_sent(self.log.inner_id())
     }
 
     /// The position under which the client was told that the rest will not come.

@@ -56,17 +56,27 @@ impl State {
 
     /// Ends the readers that cannot go on with the next inner body: those that got a part of a frame whose rest never
     /// comes, and, where the stream goes back to the event `rewound_to`, those that are not there.
-    pub(in crate::stream) fn leave_behind(&mut self, rewound_to: Option<u64>) {
-        let tail = self.log.tail();
-        for reader in self.readers.iter_mut() {
-            let is_following = reader.follower().is_some();
-            let has_more = reader.follower().is_some_and(|follower| !tail.is_at_end(follower));
-            let is_in_frame = if has_more { tail.is_within_frame() } else { reader.within_frame };
-            let is_there = |next| reader.cursor().next == next && !is_following;
-            if is_in_frame || !rewound_to.is_none_or(is_there) {
+    pub(in crate::stream) fn leave_behind(&mut self, rewound_to: Option<u64>, has_payload: bool) {
+        let ends_in_frame = self.log.tail().is_within_frame();
+        for key in self.readers.keys() {
+            let Some(reader) = self.readers.get(key) else { continue };
+            let (follower, next) = (reader.follower(), reader.cursor().next);
+            let has_more = follower.is_some_and(|follower| !self.log.tail().is_at_end(follower));
+            let is_in_frame = if has_more { ends_in_frame } else { reader.within_frame };
+            let goes_on = match rewound_to {
+                // What waits for it is said again.
+                Some(first) => next == first && !reader.within_frame,
+                // It has got nothing of the frame: history tells it what is missing.
+                None => !is_in_frame || has_payload && !reader.within_frame,
+            };
+            if !goes_on {
                 let how = Close::Broken(ResumeErrorKind::ProducerLost, None);
                 reader.within_frame = false;
                 reader.close = Some(Box::new(Closing { how, after: 0 }));
+            } else if is_in_frame || rewound_to.is_some() {
+                follower.into_iter().for_each(|follower| self.log.tail().leave(follower));
+                self.readers.set_follower(key, None);
+                self.readers.move_to(key, self.log.cursor(next));
             }
         }
     }
