@@ -267,7 +267,8 @@ impl Elsewhere<'_> {
         let claim = async move {
             let _claiming = claiming;
             let claimed = storage.claim_surely(&key, after).await?;
-            // Its producer may have written until now, if it was only taken for dead.
+            // Its producer may have written until now, if it was only taken for dead: events, and that it had lost some.
+            stream.note_generations(&claimed.generations_before());
             let loaded = storage.load(&stream, claimed.record.extent.next).await;
             stream.take_progress(&claimed.progress);
             stream.inherit(storage.commits_first(), claimed.record.extent.generation);

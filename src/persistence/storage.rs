@@ -118,6 +118,13 @@ impl StoredStream {
         Ok(Self { record, origin, progress })
     }
 
+    /// The generations before the running one, but for the first.
+    pub(crate) fn generations_before(&self) -> Vec<LaterGeneration> {
+        let running = self.record.extent.generation;
+        let all = generations(&self.record).into_iter();
+        all.filter(|(number, ..)| *number < running).collect()
+    }
+
     /// What a log is made of that begins before the event `next`.
     pub(crate) fn restored(&self, next: u64) -> Restored {
         Restored { next, generations: generations(&self.record), progress: self.progress.clone() }
