@@ -20,6 +20,9 @@ use crate::stream::{ForStore, Stream};
 const MOST_STREAMS: usize = 256;
 /// Streams that are created at the same time.
 const MOST_CREATED: usize = 32;
+/// Streams that were purged while it was not known whether the store has them: how many of them are remembered while it
+/// does not answer. What it has of others is there until this instance is gone, and their age over.
+const MOST_DOUBTFUL: usize = 1024;
 /// About how large a piece gets that is made of several events.
 const PIECE: usize = 32 * 1024;
 
@@ -29,13 +32,22 @@ const LEASE_PATIENCE: Duration = Duration::from_secs(1);
 /// What is new of one stream, and was not acknowledged yet.
 type Pending = (Arc<Stream>, Append);
 
+/// A stream that is to be created.
+#[derive(Clone)]
+struct New {
+    stream: Arc<Stream>,
+    /// It was tried, and no answer came: the store may have it. Then it is created even if it was purged since, so that
+    /// it is known what to remove.
+    is_doubtful: bool,
+}
+
 /// What the writer has taken from the queue, and the store does not have yet.
 struct Writer {
     storage: Arc<Storage>,
     encoder: Encoder,
     pending: Vec<Pending>,
     /// Streams that are to be created.
-    new: Vec<Arc<Stream>>,
+    new: Vec<New>,
     /// Whether there was more in the queue than a batch has room for.
     leaves_some: bool,
     /// Since when the store has not taken anything.
@@ -111,7 +123,7 @@ impl Writer {
         self.leaves_some = streams.len() == MOST_STREAMS;
         for stream in streams.by_ref() {
             if stream.is_to_be_created() {
-                self.new.push(stream);
+                self.new.push(New { stream, is_doubtful: false });
                 continue;
             }
             let Some(taken) = stream.take_for_store(room, PIECE) else { continue };
@@ -151,14 +163,19 @@ impl Writer {
         if timeout(LEASE_PATIENCE, self.storage.leased()).await.is_err() {
             return false;
         }
-        self.new.retain(|stream| stream.is_to_be_created());
+        let mut doubtful = 0;
+        self.new.retain(|New { stream, is_doubtful }| {
+            let is_purged = !stream.is_to_be_created();
+            doubtful += usize::from(is_purged && *is_doubtful);
+            !is_purged || *is_doubtful && doubtful <= MOST_DOUBTFUL
+        });
         // What is dropped in the middle is still known here.
         let mut new = self.new.clone();
         let mut failed = Vec::new();
         while !new.is_empty() {
             let now = new.split_off(new.len().saturating_sub(MOST_CREATED));
             let mut creations = JoinSet::new();
-            for stream in now {
+            for New { stream, .. } in now {
                 let storage = Arc::clone(&self.storage);
                 creations.spawn(async move {
                     let created = storage.create(&stream).await;
@@ -181,7 +198,7 @@ impl Writer {
                     Err(error) => match error.kind() {
                         ErrorKind::Refused | ErrorKind::LimitReached => go_without(&stream),
                         ErrorKind::Purged => forget(&stream),
-                        _ => failed.push(stream),
+                        _ => failed.push(New { stream, is_doubtful: true }),
                     },
                 }
             }
@@ -277,7 +294,8 @@ impl Writer {
 
     /// Breaks off the responses that have waited too long.
     fn break_off(&self) {
-        let waiting = self.pending.iter().map(|(stream, _)| stream).chain(&self.new);
+        let new = self.new.iter().map(|new| &new.stream);
+        let waiting = self.pending.iter().map(|(stream, _)| stream).chain(new);
         waiting.for_each(Stream::break_off_unstored);
     }
 }
@@ -287,7 +305,8 @@ impl Drop for Writer {
     fn drop(&mut self) {
         let pending = self.pending.drain(..).map(|(stream, _)| stream);
         let queued = self.storage.take_streams(usize::MAX);
-        pending.chain(self.new.drain(..)).chain(queued).for_each(|stream| stream.leave_queue());
+        let new = self.new.drain(..).map(|new| new.stream);
+        pending.chain(new).chain(queued).for_each(|stream| stream.leave_queue());
     }
 }
 

@@ -190,3 +190,22 @@ async fn a_stream_that_is_purged_before_the_store_has_it_is_not_left_there() {
     let is_secret = 1;
     assert!(instances.store.purge(&Purge::All).await.unwrap() <= is_secret);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_purged_before_its_creation_was_answered_is_not_left_in_the_store() {
+    let instances = Instances::new(Durability::WriteBehind);
+    let mut one = instances.start();
+    let mut clients = vec![one.get("").await];
+    a_moment().await;
+    // Each call fails, and arrives later.
+    one.way.set_faults(Faults { late: 1000, latest: 8000, ..Faults::default() });
+    for _ in 0..5 {
+        clients.push(one.get("").await);
+    }
+    a_moment().await;
+    assert_eq!(one.handle.purge_all(), 6);
+    one.way.set_faults(Faults::default());
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let is_secret = 1;
+    assert!(instances.store.purge(&Purge::All).await.unwrap() <= is_secret);
+}
