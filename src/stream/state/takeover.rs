@@ -74,7 +74,9 @@ impl State {
                 reader.within_frame = false;
                 reader.close = Some(Box::new(Closing { how, after: 0 }));
             } else if is_in_frame || rewound_to.is_some() {
-                follower.into_iter().for_each(|follower| self.log.tail().leave(follower));
+                if let Some(follower) = follower {
+                    self.log.tail().leave(follower);
+                }
                 self.readers.set_follower(key, None);
                 self.readers.move_to(key, self.log.cursor(next));
             }
