@@ -3,7 +3,6 @@
 mod told;
 
 use std::fmt;
-use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -13,7 +12,6 @@ use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use tokio::time::{Sleep, sleep};
 
 use crate::config::{Closing, Config, Connections, GapSignal};
 use crate::driver;
@@ -26,6 +24,7 @@ use crate::resume::position::Position;
 use crate::resume::{Gap, GapReason};
 use crate::sse::{BYTE_ORDER_MARK, encode};
 use crate::stream::{Close, Start, Step, Stream};
+use crate::time::Timer;
 use told::Told;
 
 /// What comes just before an error gets this head start. To wait for one turn of the server's task is enough for
@@ -170,7 +169,7 @@ pub(crate) struct Reader {
     /// Whether something was handed out since the transport last had the time to write.
     unwritten: bool,
     is_over: bool,
-    age: Option<Pin<Box<Sleep>>>,
+    age: Option<Timer>,
 }
 
 /// How a response ends.
@@ -178,7 +177,7 @@ enum Last {
     None,
     Trailers(Option<Box<HeaderMap>>),
     /// When there was time to write what was sent before it.
-    Error(ResumeError, Option<Pin<Box<Sleep>>>),
+    Error(ResumeError, Option<Timer>),
 }
 
 impl Reader {
@@ -190,10 +189,9 @@ impl Reader {
         if stream.registry.is_draining() && stream.origin.repeatable {
             stream.close(key, stream.drained());
         }
-        let age = stream.config.max_connection_age.map(|age| {
-            let jittered = jitter(age, stream.config.jitter);
-            Box::pin(sleep(jittered))
-        });
+        let age = stream.config.max_connection_age.zip(stream.runtime.as_ref());
+        let age =
+            age.map(|(age, runtime)| Timer::after(runtime, jitter(age, stream.config.jitter)));
         Self {
             stream,
             key,
@@ -285,7 +283,7 @@ impl Reader {
             }
             if self.is_over || !matches!(self.last, Last::None) {
                 if let Last::Error(_, Some(written)) = &mut self.last {
-                    ready!(written.as_mut().poll(cx));
+                    ready!(written.poll(cx).unwrap_or(Poll::Ready(())));
                 }
                 return Poll::Ready(self.finish());
             }
@@ -320,8 +318,9 @@ impl Reader {
     /// body fails, and the client would never get it, however often it came back for it.
     fn fail(&mut self, error: ResumeError) {
         let is_unwritten = self.unwritten || self.due.is_some();
-        let can_wait = is_unwritten && self.stream.runtime.is_some();
-        self.last = Last::Error(error, can_wait.then(|| Box::pin(sleep(TIME_TO_WRITE))));
+        let runtime = self.stream.runtime.as_ref().filter(|_| is_unwritten);
+        let written = runtime.map(|runtime| Timer::after(runtime, TIME_TO_WRITE));
+        self.last = Last::Error(error, written);
     }
 
     /// The last thing that is sent; nothing once it was.
@@ -426,8 +425,11 @@ impl Reader {
     }
 
     fn check_age(&mut self, cx: &mut Context<'_>) {
-        let elapsed = self.age.as_mut().is_some_and(|age| age.as_mut().poll(cx).is_ready());
-        if elapsed {
+        let elapsed = self.age.as_mut().map(|age| age.poll(cx));
+        if elapsed == Some(None) {
+            self.age = None;
+        }
+        if elapsed == Some(Some(Poll::Ready(()))) {
             self.age = None;
             let clean = self.stream.config.clean_close;
             let broken = Close::Broken(ResumeErrorKind::ConnectionAge, None);

@@ -20,7 +20,7 @@ use crate::resume::plan::Plan;
 use crate::resume::position::Position;
 use crate::resume::{Gap, GapReason};
 use crate::resumed::Resumed;
-use crate::stream::{Released, Stream};
+use crate::stream::{Claim, Released, Stream};
 use crate::wrap::Wrap;
 
 /// What to do with a request.
@@ -32,7 +32,7 @@ pub(crate) enum Course {
     /// Answer without the inner service.
     Resume(Resumed),
     /// Call the inner service to go on with an aborted stream.
-    TakeOver(Resumed),
+    TakeOver(Resumed, Claim),
     /// The same, once the store has this instance as its producer.
     Claim(Arc<Stream>, Resumed, EventId),
     /// Somebody else does; wait for it, and decide again.
@@ -141,13 +141,15 @@ impl Chooser {
                     return Course::Reject;
                 }
                 match elsewhere.inherit(&found, id).await {
-                    Ok(Some(stream)) => {
+                    Ok(Some(claim)) => {
+                        let stream = claim.stream();
                         // Its producer may have written since it was looked up.
                         let last = stream.next() - 1;
                         let offset = id.position.offset.min(last);
                         let position = Position { offset, ..found.position };
                         let plan = Plan::TakeOver { at_end: offset == last, gap };
-                        return Course::TakeOver(self.resumed(parts, &stream, position, plan));
+                        let resumed = self.resumed(parts, stream, position, plan);
+                        return Course::TakeOver(resumed, claim);
                     }
                     // Whoever was first may be on this instance.
                     Ok(None) => continue,
@@ -176,10 +178,10 @@ impl Chooser {
         resumed: Resumed,
         id: EventId,
     ) -> Course {
-        let Some(elsewhere) = self.elsewhere() else { return Course::TakeOver(resumed) };
         let binding = stream.origin.binding;
+        let Some(elsewhere) = self.elsewhere() else { return self.outage(parts, binding, &id) };
         match elsewhere.claim(stream).await {
-            Claimed::Yes => Course::TakeOver(resumed),
+            Claimed::Yes(claim) => Course::TakeOver(resumed, claim),
             Claimed::Outage => self.outage(parts, binding, &id),
             Claimed::Taken if self.shared.registry.has(stream) => {
                 self.resume(parts, binding, stream, &id)
@@ -349,7 +351,10 @@ impl Chooser {
                 self.config.observer.tell(Observation::Missed);
                 Course::Reject
             }
-            Plan::Replay { .. } if stream.waits_for_takeover(position) => {
+            Plan::Replay { .. }
+                if stream.waits_for_takeover(position)
+                    || stream.has_overdue_claim() && may_take_over(parts, stream) =>
+            {
                 Course::Wait(Arc::clone(stream), id.clone())
             }
             Plan::Replay { .. } | Plan::Lost { .. } => resumed(plan),
@@ -385,11 +390,19 @@ impl Chooser {
                 let resumed = self.resumed(parts, stream, position, plan);
                 Course::Claim(Arc::clone(stream), resumed, id.clone())
             }
-            Plan::TakeOver { .. } if stream.claim() => {
-                Course::TakeOver(self.resumed(parts, stream, position, plan))
-            }
-            Plan::TakeOver { .. } => self.resume(parts, binding, stream, id),
+            Plan::TakeOver { .. } => match stream.claim() {
+                Some(claim) => Course::TakeOver(self.resumed(parts, stream, position, plan), claim),
+                None => self.resume(parts, binding, stream, id),
+            },
         }
+    }
+
+    /// Goes on with a stream whose claim was passed on to this request.
+    pub(crate) fn take_over(&self, parts: &Parts, claim: &Claim, position: Position) -> Resumed {
+        let stream = claim.stream();
+        let at_end =
+            !self.config.rules.retention.payload || stream.events_after(position.offset) == 0;
+        self.resumed(parts, stream, position, Plan::TakeOver { at_end, gap: false })
     }
 
     fn resumed(
@@ -406,4 +419,9 @@ impl Chooser {
         };
         Resumed::new(stream, position, plan, primer, self.page(parts))
     }
+}
+
+/// Whether a request may call the inner service to go on with a stream.
+pub(crate) fn may_take_over(parts: &Parts, stream: &Stream) -> bool {
+    parts.method == Method::GET && stream.can_go_on()
 }

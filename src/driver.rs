@@ -18,8 +18,10 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::error::BoxError;
 use crate::stream::{Drive, Effects, Ending, Step, Stream, Turn};
 
-/// What a task reads before it lets others run.
+/// What one poll reads before it lets others run, in bytes.
 const MOST_AT_ONCE: usize = 64 * 1024;
+/// What a poll of an inner body counts as at the least: one that says little costs time, too.
+const LEAST_AT_ONCE: usize = 64;
 
 /// The body of an inner response, with its types erased.
 pub(crate) type InnerBody = Pin<Box<dyn Inner>>;
@@ -86,14 +88,22 @@ where
 }
 
 /// The next step of a reader, which drives the inner body itself if nobody else does.
+///
+/// What says nothing to the reader, such as comments that become the head of the next block, is read on, but only so
+/// much at once.
 pub(crate) fn poll_read(stream: &Arc<Stream>, reader: usize, cx: &mut Context<'_>) -> Poll<Step> {
+    let mut read = 0;
     loop {
+        if read >= MOST_AT_ONCE {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let body = match stream.turn(reader, cx.waker()) {
             Turn::Step(step) => return Poll::Ready(step),
             Turn::Wait => return Poll::Pending,
             Turn::Drive(body) => body,
         };
-        if let Some(step) = poll_lent(stream, reader, body, cx) {
+        if let Some(step) = poll_lent(stream, reader, body, &mut read, cx) {
             return step;
         }
     }
@@ -107,15 +117,17 @@ pub(crate) fn poll_inline(
     reader: usize,
     cx: &mut Context<'_>,
 ) -> Option<Poll<Step>> {
-    poll_lent(stream, reader, stream.lend(reader)?, cx)
+    poll_lent(stream, reader, stream.lend(reader)?, &mut 0, cx)
 }
 
-/// Polls an inner body that was lent to a reader, and gives it back. `None`: the reader is to ask again.
+/// Polls an inner body that was lent to a reader, and gives it back. `None`: the reader is to ask again. What was read
+/// is added to `read`.
 #[inline]
 fn poll_lent(
     stream: &Arc<Stream>,
     reader: usize,
     mut body: InnerBody,
+    read: &mut usize,
     cx: &mut Context<'_>,
 ) -> Option<Poll<Step>> {
     let loan = Loan { stream };
@@ -123,6 +135,7 @@ fn poll_lent(
     std::mem::forget(loan);
     match said {
         Poll::Ready(Said::Data(data)) => {
+            *read += data.len().max(LEAST_AT_ONCE);
             stream.pass(body, data, reader).map(|piece| Poll::Ready(Step::Data(piece)))
         }
         Poll::Ready(Said::Over(ending)) => {
@@ -151,33 +164,48 @@ impl Drop for Loan<'_> {
 /// Starts the task that drives `body` from now on. It polls at once, so no wake-up is lost.
 pub(crate) fn spawn(stream: &Arc<Stream>, body: InnerBody, number: u32) {
     if let Some(runtime) = &stream.runtime {
-        runtime.spawn(drive(Arc::clone(stream), body, number));
+        runtime.spawn(drive(Task::new(stream, body, number)));
     }
 }
 
-/// Drives `body`, the one of this `number`, until it is over, or the stream has no more use for it.
+/// Drives an inner body until it is over, or the stream has no more use for it.
 ///
 /// If polling it panics, or the runtime is shut down, perhaps before the first poll, the stream is aborted.
-pub(crate) fn drive(
-    stream: Arc<Stream>,
-    body: InnerBody,
-    number: u32,
-) -> impl Future<Output = ()> + Send {
-    let mut task = Task { stream, number, body: Some(body) };
-    async move {
-        let mut timer = None;
-        let mut fx = Effects::default();
-        poll_fn(|cx| poll_drive(&mut task, &mut timer, &mut fx, cx)).await;
-        drop(task.body.take());
-        task.stream.has_let_go(number);
-    }
+async fn drive(mut task: Task) {
+    let mut timer = None;
+    let mut fx = Effects::default();
+    poll_fn(|cx| poll_drive(&mut task, &mut timer, &mut fx, cx)).await;
+    drop(task.body.take());
+    task.stream.has_let_go(task.number);
 }
 
 /// A task's right to drive, for one inner body: who is let go of has nothing to say of the next one.
-struct Task {
+pub(crate) struct Task {
     stream: Arc<Stream>,
     number: u32,
     body: Option<InnerBody>,
+}
+
+impl Task {
+    pub(crate) fn new(stream: &Arc<Stream>, body: InnerBody, number: u32) -> Self {
+        Self { stream: Arc::clone(stream), number, body: Some(body) }
+    }
+
+    pub(crate) fn stream(&self) -> &Arc<Stream> {
+        &self.stream
+    }
+
+    /// See [`drive`].
+    pub(crate) fn drive(self) -> impl Future<Output = ()> + Send {
+        drive(self)
+    }
+
+    /// Leaves it to the readers to drive.
+    pub(crate) fn place(mut self) {
+        if let Some(body) = self.body.take() {
+            self.stream.place(body);
+        }
+    }
 }
 
 impl Drop for Task {
@@ -213,7 +241,7 @@ fn poll_drive(
             }
             Drive::Poll(until) => match body.as_mut().poll_said(cx) {
                 Poll::Ready(Said::Data(data)) => {
-                    read += data.len();
+                    read += data.len().max(LEAST_AT_ONCE);
                     stream.take_in(*number, data);
                     continue;
                 }

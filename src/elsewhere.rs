@@ -14,12 +14,12 @@ use crate::resume::event_id::{EventId, can_be_sent};
 use crate::resume::plan::{Plan, StreamState, View, plan};
 use crate::resume::position::Position;
 use crate::store::{Error, ErrorKind, State};
-use crate::stream::{Origin, Stream};
+use crate::stream::{Claim, Origin, Stream};
 
 /// What becomes of a claim.
 pub(crate) enum Claimed {
     /// The caller calls the inner service.
-    Yes,
+    Yes(Claim),
     /// Somebody else was first: what the stream is now has to be looked up.
     Taken,
     /// The store did not answer.
@@ -252,7 +252,7 @@ impl Elsewhere<'_> {
         &self,
         found: &Found,
         id: &EventId,
-    ) -> Result<Option<Arc<Stream>>, Error> {
+    ) -> Result<Option<Claim>, Error> {
         let claiming = self.storage.claiming(&id.token).await?;
         if self.produced(id).is_some() {
             return Ok(None);
@@ -271,15 +271,15 @@ impl Elsewhere<'_> {
             stream.note_generations(&claimed.generations_before());
             let loaded = storage.load(&stream, claimed.record.extent.next).await;
             stream.take_progress(&claimed.progress);
-            stream.inherit(storage.commits_first(), claimed.record.extent.generation);
+            let generation = claimed.record.extent.generation;
+            let claim = stream.inherit(storage.commits_first(), generation);
             storage.produces(&stream);
-            let held = Held(Some(Arc::clone(&stream)));
             loaded?;
             let no_room = |_| ErrorKind::LimitReached.into();
-            stream.registry.insert(&stream).map_err(no_room).map(|()| held)
+            stream.registry.insert(&stream).map_err(no_room).map(|()| claim)
         };
         match self.storage.in_task(claim).await {
-            Ok(held) => Ok(held.take()),
+            Ok(claim) => Ok(claim),
             Err(error) if is_about_the_stream(error.kind()) => Ok(None),
             Err(error) => Err(error),
         }
@@ -299,10 +299,7 @@ impl Elsewhere<'_> {
             return Claimed::Outage;
         };
         let Some(after) = stream.generation_in_store() else { return Claimed::Taken };
-        if !stream.claim() {
-            return Claimed::Taken;
-        }
-        let held = Held(Some(Arc::clone(stream)));
+        let Some(held) = stream.claim() else { return Claimed::Taken };
         let (storage, key) = (Arc::clone(self.storage), key_of(&stream.token, self.registry));
         let claimant = Arc::clone(stream);
         let claim = async move {
@@ -313,10 +310,7 @@ impl Elsewhere<'_> {
             Ok(())
         };
         match self.storage.in_task(claim).await {
-            Ok(()) => {
-                held.take();
-                Claimed::Yes
-            }
+            Ok(()) => Claimed::Yes(held),
             Err(error) if is_about_the_stream(error.kind()) => {
                 self.registry.remove(stream);
                 stream.superseded();
@@ -324,20 +318,5 @@ impl Elsewhere<'_> {
             }
             Err(_) => Claimed::Outage,
         }
-    }
-}
-
-/// A claim that is given back, unless it is taken: whoever wants it may have left.
-struct Held(Option<Arc<Stream>>);
-
-impl Held {
-    fn take(mut self) -> Option<Arc<Stream>> {
-        self.0.take()
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.0.iter().for_each(Stream::release_claim);
     }
 }

@@ -22,8 +22,9 @@ pin_project! {
     ///
     /// # Cancel safety
     /// To drop it drops the call of the inner service, as without the layer. The exceptions are calls on behalf of
-    /// others, too: one that goes on with an aborted stream, and one whose response is shared. They run in a task, to
-    /// the end.
+    /// others, too: one that goes on with an aborted stream, and one whose response is shared. They run in a task, on for
+    /// the [linger](crate::SseResumeLayer::linger) if nobody is left. While others wait, such a call has that long to be
+    /// answered, too: then one of these calls in its place, and has twice as long.
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<F, B, E> {
         #[pin]

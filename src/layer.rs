@@ -348,7 +348,7 @@ impl SseResumeLayer {
     }
 
     /// How old a connection gets before it is ended for its client to come back, up to [`jitter`](Self::jitter)
-    /// longer. Default: no limit. Needs a Tokio runtime with time.
+    /// longer. Default: no limit. Needs a Tokio runtime with time: without one, there is no limit.
     #[must_use]
     pub fn max_connection_age(self, age: Duration) -> Self {
         self.set(|config| config.max_connection_age = Some(age))
@@ -371,7 +371,8 @@ impl SseResumeLayer {
     /// Default: none do.
     ///
     /// `key` is asked for each `GET`; `None` means that this one is not shared. The first request's response is what
-    /// all get; later ones begin where [`start_at`](Self::start_at) says. Needs a Tokio runtime.
+    /// all get; later ones begin where [`start_at`](Self::start_at) says. Needs a Tokio runtime with
+    /// time: without one, each calls by itself.
     ///
     /// Those that join get none of the first one's headers that are about its client: no session, no cookie, and what
     /// pages may do (CORS) only if they come from the same `Origin`. A page of another one joins where the answer does not

@@ -75,7 +75,7 @@
 //!
 //! Bodies are polled by whoever serves them. A task of its own is needed only for linger, several readers of one
 //! stream, shared streams and the sweeper that keeps the age; these need a Tokio runtime with time. Without one, a
-//! stream lives as long as its client.
+//! stream lives as long as its client, nothing is stored, and a store counts as unreachable.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -119,6 +119,7 @@ mod set_cookie;
 mod sharing;
 mod stream;
 mod takeover;
+mod time;
 mod wrap;
 
 pub use body::ResumeBody;

@@ -14,6 +14,7 @@ use crate::resume::plan::StreamState;
 use crate::sessions::{Keeper, StoredSessions};
 use crate::store::Purge;
 use crate::stream::Stream;
+use crate::time;
 
 /// An operator's view of a layer; see [`SseResumeLayer::handle`](crate::SseResumeLayer::handle).
 ///
@@ -239,14 +240,14 @@ impl LayerHandle {
     /// which cannot be asked for again, run on until they end or `deadline` has passed. Returns once no client is
     /// left. With a [store](crate::SseResumeLayer::store), inner bodies that nobody reads any more are dropped then, so
     /// that other instances go on with their streams at once, and all that was said is written, within 5 seconds. Needs
-    /// a Tokio runtime with time.
+    /// a Tokio runtime with time: without one, nothing is waited for.
     ///
     /// # Cancel safety
     /// If the future is dropped, clients go on being sent away, but those that run on are not cut off.
     pub async fn drain(&self, deadline: Duration) {
         self.registry.begin_drain();
         self.close_all(|stream| stream.origin.repeatable);
-        if tokio::time::timeout(deadline, self.registry.all_left()).await.is_err() {
+        if time::timeout(deadline, self.registry.all_left()).await.is_none() {
             self.close_all(|_| true);
         }
         if let Some(storage) = &self.registry.storage {

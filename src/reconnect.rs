@@ -49,7 +49,7 @@ pub use service::SseReconnect;
 /// - A clean end is a clean end, with its trailers; see [`after_end`](Self::after_end).
 ///
 /// Everything happens while the response's body is polled: there is no task, and when the client leaves, all ends.
-/// Needs a Tokio runtime with time.
+/// Needs a Tokio runtime with time: without one, a break is passed on.
 ///
 /// Inside of [`SseResumeLayer`](crate::SseResumeLayer), the one lets clients come back, the other never lets them know
 /// that the upstream was away:

@@ -46,6 +46,8 @@ pub(crate) struct Registry {
     /// Whether clients are being sent away; then `left` tells of each one that goes.
     draining: AtomicBool,
     left: Notify,
+    /// Whether the layer is gone: nobody can come back any more.
+    closed: AtomicBool,
     relief: Relief,
     round: Mutex<Round>,
     /// Held while it is chosen which streams make room for a new one.
@@ -62,6 +64,7 @@ pub(crate) struct Shared {
 impl Drop for Shared {
     /// Nobody can come back any more.
     fn drop(&mut self) {
+        self.registry.closed.store(true, Ordering::Relaxed);
         self.registry.forget_all();
     }
 }
@@ -85,6 +88,7 @@ impl Registry {
             lingering: Mutex::default(),
             draining: AtomicBool::new(false),
             left: Notify::new(),
+            closed: AtomicBool::new(false),
             relief: Relief::default(),
             round: Mutex::default(),
             eviction: Mutex::default(),
@@ -209,10 +213,11 @@ impl Registry {
         lock(&self.streams).session_names
     }
 
-    /// Drops every stream and ends its readers.
+    /// Forgets every stream. Those that have readers go on until these leave.
     pub(crate) fn forget_all(&self) {
         for stream in self.all() {
             self.remove(&stream);
+            let _ = stream.release_unread();
         }
     }
 

@@ -5,7 +5,6 @@ use std::task::{Context, Poll};
 
 use http::{Method, Request, Response};
 use http_body::Body;
-use tokio::runtime::Handle;
 use tower_service::Service;
 
 use crate::answer;
@@ -13,14 +12,16 @@ use crate::ask::{self, Asked};
 use crate::body::ResumeBody;
 use crate::config::Config;
 use crate::cors;
-use crate::course::{Chooser, Course};
+use crate::course::{Chooser, Course, may_take_over};
 use crate::elsewhere::Claimed;
 use crate::error::BoxError;
 use crate::future::ResponseFuture;
 use crate::registry::Shared;
 use crate::resumed::Resumed;
 use crate::sharing::{self, Join};
+use crate::stream::{Claim, Stream};
 use crate::takeover;
+use crate::time;
 use crate::wrap::Wrap;
 
 /// Middleware that makes the event streams of an inner service resumable; made by
@@ -148,7 +149,9 @@ impl<S> SseResume<S> {
                 }
                 self.forward(Request::from_parts(parts, body), wrap).await
             })),
-            Course::TakeOver(resumed) => self.take_over(Request::from_parts(parts, body), resumed),
+            Course::TakeOver(resumed, claim) => {
+                self.take_over(Request::from_parts(parts, body), resumed, claim)
+            }
             Course::LookUp(binding, id) => ResponseFuture::boxed(Box::pin(async move {
                 let chooser = self.chooser.clone();
                 let course = chooser.look_up(&mut parts, binding, &id).await;
@@ -160,7 +163,12 @@ impl<S> SseResume<S> {
                 self.take(course, parts, body).await
             })),
             Course::Wait(stream, id) => ResponseFuture::boxed(Box::pin(async move {
-                stream.claim_decided().await;
+                let may_claim = may_take_over(&parts, &stream);
+                if let Some(claim) = stream.claim_decided(may_claim).await {
+                    let resumed = self.chooser.take_over(&parts, &claim, id.position);
+                    let request = Request::from_parts(parts, body);
+                    return self.take_over(request, resumed, claim).await;
+                }
                 ask::put_back(&mut parts.headers, &stream, id.position);
                 self.answer(Request::from_parts(parts, body)).await
             })),
@@ -171,17 +179,26 @@ impl<S> SseResume<S> {
         mut self,
         request: Request<ReqBody>,
         mut resumed: Resumed,
+        mut claim: Claim,
     ) -> ResponseFuture<S::Future, ResBody, S::Error>
     where
-        S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+        S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone + Send + 'static,
         S::Future: Send + 'static,
         S::Error: Send + 'static,
+        ReqBody: Send + 'static,
         ResBody: Body + Send + 'static,
         ResBody::Error: Into<BoxError>,
     {
+        if !claim.is_alone() {
+            return ResponseFuture::boxed(Box::pin(async move {
+                claim.alone().await;
+                self.take_over(request, resumed, claim).await
+            }));
+        }
         let (mut parts, body) = request.into_parts();
         let handle = resumed.prepare(&mut parts);
-        takeover::start(self.inner.call(Request::from_parts(parts, body)), resumed, handle)
+        let call = self.inner.call(Request::from_parts(parts, body));
+        takeover::start(call, resumed, claim, handle)
     }
 
     /// Calls the inner service, or joins who has called it for the same.
@@ -198,8 +215,8 @@ impl<S> SseResume<S> {
         ResBody: Body + Send + 'static,
         ResBody::Error: Into<BoxError>,
     {
-        let runtime = Handle::try_current().ok();
-        let Some(runtime) = runtime.filter(|_| wrap.is_shared) else {
+        let runtime = if wrap.is_shared { time::runtime() } else { None };
+        let Some(runtime) = runtime else {
             let call = self.inner.call(request);
             if !wrap.commits_first() {
                 return ResponseFuture::wrap(call, wrap);
@@ -208,46 +225,77 @@ impl<S> SseResume<S> {
                 Ok(wrap.stored_response(call.await?).await)
             }));
         };
-        match sharing::join(&self.chooser.shared.registry, wrap.binding) {
-            Join::Lead(lead) => sharing::lead(&runtime, self.inner.call(request), wrap, lead),
+        let linger = self.chooser.config.linger;
+        match sharing::join(&self.chooser.shared.registry, wrap.binding, linger) {
+            Join::Lead(mut lead) => {
+                if lead.is_alone() {
+                    return sharing::lead(&runtime, self.inner.call(request), wrap, lead);
+                }
+                ResponseFuture::boxed(Box::pin(async move {
+                    lead.alone().await;
+                    sharing::lead(&runtime, self.inner.call(request), wrap, lead).await
+                }))
+            }
             Join::Stream(stream) if !wrap.may_join(&stream) => {
                 self.forward(request, wrap.by_page())
             }
-            Join::Stream(stream) if stream.is_stored() && stream.is_claimable() => {
-                ResponseFuture::boxed(Box::pin(async move {
-                    let chooser = self.chooser.clone();
-                    let claimed = match chooser.elsewhere() {
-                        Some(elsewhere) => elsewhere.claim(&stream).await,
-                        None => Claimed::Outage,
-                    };
-                    if matches!(claimed, Claimed::Yes) {
-                        let resumed = Resumed::joining(&stream, &wrap);
-                        return self.take_over(request, resumed).await;
-                    }
-                    if matches!(claimed, Claimed::Outage) {
-                        // The next one begins anew, here.
-                        self.chooser.shared.registry.remove(&stream);
-                    }
-                    self.forward(request, wrap).await
-                }))
-            }
-            Join::Stream(stream) if stream.claim() => {
-                let resumed = Resumed::joining(&stream, &wrap);
-                self.take_over(request, resumed)
-            }
-            Join::Stream(stream) if !stream.is_undecided() => {
-                ResponseFuture::ready(wrap.joined(&stream))
-            }
-            Join::Stream(stream) => ResponseFuture::boxed(Box::pin(async move {
-                stream.claim_decided().await;
-                self.forward(request, wrap).await
-            })),
+            Join::Stream(stream) => self.join(stream, request, wrap),
             Join::Wait(waiting) => ResponseFuture::boxed(Box::pin(async move {
                 // Where the leader got no event stream, each calls by itself.
                 wrap.is_shared = waiting.decided().await;
                 self.forward(request, wrap).await
             })),
         }
+    }
+
+    /// Joins a shared stream, or goes on with it.
+    fn join<ReqBody, ResBody>(
+        self,
+        stream: Arc<Stream>,
+        request: Request<ReqBody>,
+        wrap: Wrap,
+    ) -> ResponseFuture<S::Future, ResBody, S::Error>
+    where
+        S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Send + 'static,
+        ReqBody: Send + 'static,
+        ResBody: Body + Send + 'static,
+        ResBody::Error: Into<BoxError>,
+    {
+        if stream.is_stored() && stream.is_claimable() {
+            return ResponseFuture::boxed(Box::pin(async move {
+                let chooser = self.chooser.clone();
+                let claimed = match chooser.elsewhere() {
+                    Some(elsewhere) => elsewhere.claim(&stream).await,
+                    None => Claimed::Outage,
+                };
+                match claimed {
+                    Claimed::Yes(claim) => {
+                        let resumed = Resumed::joining(&stream, &wrap);
+                        return self.take_over(request, resumed, claim).await;
+                    }
+                    // The next one begins anew, here.
+                    Claimed::Outage => self.chooser.shared.registry.remove(&stream),
+                    Claimed::Taken => {}
+                }
+                self.forward(request, wrap).await
+            }));
+        }
+        if let Some(claim) = stream.claim() {
+            let resumed = Resumed::joining(&stream, &wrap);
+            return self.take_over(request, resumed, claim);
+        }
+        if !stream.is_undecided() {
+            return ResponseFuture::ready(wrap.joined(&stream));
+        }
+        ResponseFuture::boxed(Box::pin(async move {
+            if let Some(claim) = stream.claim_decided(true).await {
+                let resumed = Resumed::joining(&stream, &wrap);
+                return self.take_over(request, resumed, claim).await;
+            }
+            self.forward(request, wrap).await
+        }))
     }
 }
 

@@ -3,6 +3,7 @@
 //! All of it lies behind one short lock. No waker, no observer and no code of an inner body runs under that lock: the
 //! inner body is taken out to be polled, and what is to be dropped, woken or told is handed out as [`Effects`].
 
+mod claim;
 mod decision;
 mod effects;
 mod readers;
@@ -21,7 +22,7 @@ use tokio::time::Instant;
 
 use crate::binding::{Binding, Page};
 use crate::config::{Config, EventIds, LimitKind, StartAt};
-use crate::driver::InnerBody;
+use crate::driver::{InnerBody, Task};
 use crate::error::{ResumeError, ResumeErrorKind};
 use crate::exchange::Exchange;
 use crate::jitter::jitter;
@@ -32,12 +33,14 @@ use crate::resume::event_id::{IdLine, Token};
 use crate::resume::plan::{Plan, StreamState, plan};
 use crate::resume::position::Position;
 use crate::resume::{Gap, GapReason};
+use crate::time;
 
+pub(crate) use claim::Claim;
 pub(crate) use effects::Effects;
 pub(crate) use readers::Close;
 use state::State;
 pub(crate) use state::{
-    Change, Drive, Ending, EvictionClass, ForStore, Released, Start, Summary, Turn,
+    Change, Drive, Ending, EvictionClass, ForStore, Released, Start, Summary, Turn, standing_time,
 };
 
 /// When clients of a drained layer come back, unless a reconnection time is configured.
@@ -103,7 +106,7 @@ impl Stream {
     ) -> Self {
         let line = IdLine::new(&config.marker, &token, 1);
         let state = State::new(Log::new(line, inner_id), inner_id, origin.exchange.clone());
-        let (state, runtime) = (Mutex::new(state), Handle::try_current().ok());
+        let (state, runtime) = (Mutex::new(state), time::runtime());
         Self { token, origin, config, registry, is_mirror: false, runtime, state }
     }
 
@@ -151,7 +154,8 @@ impl Stream {
         if !possible {
             return Err(None);
         }
-        let permit = self.registry.permit_linger(self).map_err(Some)?;
+        let (owner, limits) = (self.origin.binding.owner, &self.config.limits);
+        let permit = self.registry.permit_linger(owner, limits, Arc::downgrade(self))?;
         Ok((permit, Instant::now() + linger))
     }
 
@@ -442,11 +446,6 @@ impl Stream {
         self.with(|state, fx| state.supersede(reader, Close::Clean(Some(SUPERSEDED_RETRY)), fx));
     }
 
-    /// Claims the takeover of an aborted stream. `false`: somebody else has, or it is not aborted any more.
-    pub(crate) fn claim(self: &Arc<Self>) -> bool {
-        self.with(State::claim)
-    }
-
     /// Whether somebody goes on with the stream, and it has nothing after `position` before that is decided.
     pub(crate) fn waits_for_takeover(&self, position: Position) -> bool {
         let state = self.lock();
@@ -465,26 +464,13 @@ impl Stream {
         self.lock().is_undecided()
     }
 
-    /// Waits until no takeover is claimed.
-    pub(crate) async fn claim_decided(&self) {
-        let decision = self.lock().decision();
-        if let Some(decision) = decision {
-            decision.made().await;
-        }
-    }
-
-    /// Gives a claim back: the inner service had no event stream for it.
-    pub(crate) fn release_claim(self: &Arc<Self>) {
-        self.with(State::release_claim);
-    }
-
-    /// Goes on under the next generation, with an inner body that the caller then [places](Self::place), or drives in
-    /// a task. The inner service was called for a client at `position`. Returns the inner body's number.
-    pub(crate) fn adopt(self: &Arc<Self>, position: Position) -> u32 {
-        let (adopted, number) = self.with(|state, fx| {
+    /// Goes on under the next generation, with an inner body that the caller drives or [places](Self::place). The inner
+    /// service was called for a client at `position`, under the claim of this number.
+    fn adopt(self: &Arc<Self>, claim: u32, body: InnerBody, position: Position) -> Option<Task> {
+        self.with(|state, fx| {
             // It may have been purged meanwhile.
-            if !state.is_undecided() {
-                return (false, state.body());
+            if !state.is_claimed_by(claim) {
+                return None;
             }
             let now = Instant::now();
             let has_payload = self.config.rules.retention.payload;
@@ -500,12 +486,9 @@ impl Stream {
             state.adopted(fx);
             state.follow_all(self);
             state.adopted_by_nobody(|| self.permit_linger(), fx);
-            (true, state.body())
-        });
-        if adopted {
-            self.observe(Observation::TakenOver);
-        }
-        number
+            fx.observations.push(Observation::TakenOver);
+            Some(Task::new(self, body, state.body()))
+        })
     }
 
     // Operators, handlers, time

@@ -1,7 +1,6 @@
 //! Goes on with an aborted stream: calls the inner service again, once for all who come back.
 
 use std::future::Future;
-use std::sync::Arc;
 
 use http::{Response, StatusCode};
 use http_body::Body;
@@ -9,22 +8,29 @@ use tokio::sync::oneshot;
 
 use crate::answer;
 use crate::body::ResumeBody;
-use crate::driver;
+use crate::driver::{self, Task};
 use crate::error::BoxError;
 use crate::future::ResponseFuture;
 use crate::handle::StreamHandle;
 use crate::resume::position::Position;
 use crate::resumed::Resumed;
-use crate::stream::Stream;
+use crate::stream::Claim;
 
-/// A claim on a stream, for a client at a position: given back unless it leads to a new inner body.
-struct Claim(Arc<Stream>, Position);
+/// What came of a call.
+enum Outcome<B, E> {
+    /// The stream goes on with this, unless its client is told otherwise in the stream's own way.
+    Adopted(Option<Task>),
+    /// The claim was passed on, or the stream is over.
+    Lost,
+    /// The inner service answered with no event stream, which is passed on.
+    Other(Result<Response<B>, E>),
+}
 
-impl Drop for Claim {
-    fn drop(&mut self) {
-        // Does nothing if the claim was decided.
-        self.0.release_claim();
-    }
+/// How the call went, for who waits for it with nothing to replay.
+enum Decision<B, E> {
+    GoesOn,
+    Lost,
+    Other(Result<Response<B>, E>),
 }
 
 /// Goes on with the stream of `resumed`, which was claimed, with what `call` answers.
@@ -34,6 +40,7 @@ impl Drop for Claim {
 pub(crate) fn start<F, B, E>(
     call: F,
     resumed: Resumed,
+    claim: Claim,
     handle: StreamHandle,
 ) -> ResponseFuture<F, B, E>
 where
@@ -42,33 +49,34 @@ where
     B::Error: Into<BoxError>,
     E: Send + 'static,
 {
-    let claim = Claim(Arc::clone(resumed.stream()), resumed.position());
+    let position = resumed.position();
     let Some(runtime) = resumed.stream().runtime.clone() else {
+        // Nothing can make it let go of its call but its caller.
         return ResponseFuture::boxed(Box::pin(async move {
-            match adopt(call, claim, &handle).await {
-                Ok(Some((body, _))) => {
-                    resumed.stream().place(body);
-                    Ok(resumed.response())
-                }
-                Ok(None) => Ok(resumed.response()),
-                Err(other) => pass_on(other, &resumed),
+            match adopt(call.await, &claim, position, &handle) {
+                Outcome::Adopted(task) => task.into_iter().for_each(Task::place),
+                Outcome::Lost => {}
+                Outcome::Other(other) => return pass_on(other, &resumed),
             }
+            Ok(resumed.response())
         }));
     };
     let (decided, decision) = oneshot::channel();
     runtime.spawn(async move {
-        let stream = Arc::clone(&claim.0);
-        match adopt(call, claim, &handle).await {
-            Ok(Some((body, number))) => {
-                let _ = decided.send(None);
-                driver::drive(stream, body, number).await;
-            }
-            Ok(None) => {
-                let _ = decided.send(None);
-            }
-            Err(other) => {
-                let _ = decided.send(Some(other));
-            }
+        let outcome = match claim.hold(call).await {
+            Some(answer) => adopt(answer, &claim, position, &handle),
+            None => Outcome::Lost,
+        };
+        drop(claim);
+        let (decision, task) = match outcome {
+            Outcome::Adopted(task) => (Decision::GoesOn, task),
+            Outcome::Lost => (Decision::Lost, None),
+            Outcome::Other(other) => (Decision::Other(other), None),
+        };
+        // Whoever asked may have left.
+        drop(decided.send(decision));
+        if let Some(task) = task {
+            task.drive().await;
         }
     });
     if !resumed.is_at_end() {
@@ -76,36 +84,45 @@ where
     }
     ResponseFuture::boxed(Box::pin(async move {
         match decision.await {
-            Ok(None) => Ok(resumed.response()),
-            Ok(Some(other)) => pass_on(other, &resumed),
+            Ok(Decision::GoesOn) => Ok(resumed.response()),
+            Ok(Decision::Other(other)) => pass_on(other, &resumed),
+            Ok(Decision::Lost) => {
+                while resumed.stream().is_undecided() {
+                    resumed.stream().claim_decided(false).await;
+                }
+                Ok(resumed.response())
+            }
             // The inner service panicked in its task.
             Err(_) => Ok(answer::failed()),
         }
     }))
 }
 
-/// Calls, and begins the next generation if the answer is an event stream; else gives the answer back.
-/// A handler that opted out gets its answer passed on, too. `None`: the inner service refuses to go on with an exchange,
-/// which the resumed response tells in its own way.
-async fn adopt<F, B, E>(
-    call: F,
-    claim: Claim,
+/// Begins the next generation if the answer is an event stream; else gives the answer back. A handler that opted out gets
+/// its answer passed on, too. Without a task, the inner service refuses to go on with an exchange, which the resumed
+/// response tells in its own way.
+fn adopt<B, E>(
+    answer: Result<Response<B>, E>,
+    claim: &Claim,
+    position: Position,
     handle: &StreamHandle,
-) -> Result<Option<(driver::InnerBody, u32)>, Result<Response<B>, E>>
+) -> Outcome<B, E>
 where
-    F: Future<Output = Result<Response<B>, E>>,
     B: Body + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    match call.await {
+    match answer {
         Ok(response) if answer::is_event_stream(&response) && !handle.is_opted_out() => {
-            let body = driver::erase(response.into_body());
-            let number = claim.0.adopt(claim.1);
-            handle.bind(&claim.0);
-            Ok(Some((body, number)))
+            let Some(task) = claim.adopt(driver::erase(response.into_body()), position) else {
+                return Outcome::Lost;
+            };
+            handle.bind(task.stream());
+            Outcome::Adopted(Some(task))
         }
-        Ok(response) if refuses(response.status()) && claim.0.take_refusal() => Ok(None),
-        other => Err(other),
+        Ok(response) if refuses(response.status()) && claim.stream().take_refusal() => {
+            Outcome::Adopted(None)
+        }
+        other => Outcome::Other(other),
     }
 }
 

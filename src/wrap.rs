@@ -1,17 +1,18 @@
 //! Makes an inner response a resumable stream.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use http::request::Parts;
 use http::{HeaderMap, Response};
 use http_body::Body;
+use tokio::runtime::Handle;
 
 use crate::answer::{self, Answer};
 use crate::ask;
 use crate::binding::{Binding, Page};
 use crate::body::{Reader, ResumeBody};
 use crate::config::{Config, StartAt};
-use crate::driver::{self, InnerBody};
+use crate::driver::{self, InnerBody, Task};
 use crate::error::BoxError;
 use crate::exchange::{self, Exchange, Primer};
 use crate::handle::StreamHandle;
@@ -19,21 +20,19 @@ use crate::jitter::jitter;
 use crate::observer::Observation;
 use crate::persistence::{OnOutage, Storage};
 use crate::random;
-use crate::registry::{Registry, Shared};
+use crate::registry::{LingerPermit, Registry, Shared};
 use crate::resume::event_id::Token;
 use crate::resume::position::Position;
 use crate::resume::{Gap, GapReason};
 use crate::sse::encode;
 use crate::stream::{Origin, Start, Stream};
+use crate::time::Timer;
 
 /// The most that is kept of a request and the head of its response, in bytes.
 const KEPT: usize = 2 * 1024;
 
 /// The store does not answer.
 struct Outage;
-
-/// A stream whose inner body the caller drives.
-pub(crate) type Driven = (Arc<Stream>, InnerBody);
 
 /// What is known of a request while the inner service answers it.
 pub(crate) struct Wrap {
@@ -119,7 +118,7 @@ impl Wrap {
     pub(crate) fn shared_response<B>(
         self,
         response: Response<B>,
-    ) -> (Response<ResumeBody<B>>, Option<Driven>)
+    ) -> (Response<ResumeBody<B>>, Option<Task>)
     where
         B: Body + Send + 'static,
         B::Error: Into<BoxError>,
@@ -132,7 +131,7 @@ impl Wrap {
     pub(crate) async fn stored_shared_response<B>(
         self,
         response: Response<B>,
-    ) -> (Response<ResumeBody<B>>, Option<Driven>)
+    ) -> (Response<ResumeBody<B>>, Option<Task>)
     where
         B: Body + Send + 'static,
         B::Error: Into<BoxError>,
@@ -255,6 +254,14 @@ impl Wrap {
         response
     }
 
+    /// Asks whether the inner service may go on being called for a leader that has left, and until when.
+    pub(crate) fn permit_linger(&self, runtime: &Handle) -> Option<(LingerPermit, Timer)> {
+        let linger = self.config.linger.0.filter(|_| self.config.rules.retention.payload)?;
+        let (owner, limits) = (self.binding.owner, &self.config.limits);
+        let permit = self.registry.permit_linger(owner, limits, Weak::new()).ok()?;
+        Some((permit, Timer::after(runtime, linger)))
+    }
+
     /// What a response begins with, now that the inner service has answered.
     pub(crate) fn primer(&self) -> Option<Primer> {
         match &self.exchange {
@@ -342,9 +349,9 @@ fn place(stream: &Arc<Stream>, body: InnerBody) {
 }
 
 /// Leaves it to the caller to drive the inner body in a task.
-fn keep(stream: &Arc<Stream>, body: InnerBody) -> Driven {
+fn keep(stream: &Arc<Stream>, body: InnerBody) -> Task {
     stream.drive_by_task();
-    (Arc::clone(stream), body)
+    Task::new(stream, body, 1)
 }
 
 /// Begins a response with the reconnection time that is configured.

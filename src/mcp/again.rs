@@ -9,11 +9,11 @@ use std::time::Duration;
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use pin_project_lite::pin_project;
-use tokio::time::{Sleep, sleep};
 use tower_service::Service;
 
 use super::body::McpBody;
 use crate::exchange::Replaces;
+use crate::time::{self, Timer};
 
 /// The first wait; each next one is twice as long. In all, about a second and a half.
 const FIRST_WAIT: Duration = Duration::from_millis(25);
@@ -89,7 +89,7 @@ pin_project! {
     #[project = StepProj]
     enum Step<F> {
         Call { #[pin] call: F },
-        Wait { wait: Pin<Box<Sleep>> },
+        Wait { wait: Timer },
         Ready,
     }
 }
@@ -106,13 +106,14 @@ where
             match this.step.as_mut().project() {
                 StepProj::Call { call } => {
                     let response = ready!(call.poll(cx))?;
-                    match this.repeat.as_mut().filter(|repeat| repeat.is_due(&response)) {
+                    let repeat = this.repeat.as_mut().filter(|repeat| repeat.is_due(&response));
+                    match repeat.and_then(Repeat::wait) {
                         None => return Poll::Ready(Ok(response)),
-                        Some(repeat) => this.step.set(Step::Wait { wait: repeat.wait() }),
+                        Some(wait) => this.step.set(Step::Wait { wait }),
                     }
                 }
                 StepProj::Wait { wait } => {
-                    ready!(wait.as_mut().poll(cx));
+                    ready!(wait.poll(cx).unwrap_or(Poll::Ready(())));
                     this.step.set(Step::Ready);
                 }
                 StepProj::Ready => {
@@ -133,9 +134,11 @@ impl<S> Repeat<S> {
         response.status() == StatusCode::CONFLICT && self.waits < MOST_WAITS
     }
 
-    fn wait(&mut self) -> Pin<Box<Sleep>> {
+    /// `None`: there is no time.
+    fn wait(&mut self) -> Option<Timer> {
+        let runtime = time::runtime()?;
         let wait = FIRST_WAIT * 2_u32.pow(self.waits);
         self.waits += 1;
-        Box::pin(sleep(wait))
+        Some(Timer::after(&runtime, wait))
     }
 }

@@ -6,10 +6,9 @@ use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
-use tokio::time::{Duration, Instant, sleep, timeout};
+use tokio::time::{Duration, Instant, sleep};
 
 use super::codec::{self, StoredOrigin};
 use super::lease::{self, Contact};
@@ -28,6 +27,7 @@ use crate::store::{
     Record, State, Store,
 };
 use crate::stream::Stream;
+use crate::time;
 
 /// How long a request waits for the store.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -278,7 +278,7 @@ impl Storage {
         if !queue.tasks.is_empty() && !queue.tasks.iter().any(AbortHandle::is_finished) {
             return;
         }
-        let Ok(runtime) = Handle::try_current() else { return };
+        let Some(runtime) = time::runtime() else { return };
         if !queue.tasks.is_empty() {
             queue.tasks.drain(..).for_each(|task| task.abort());
             queue.recover(registry);
@@ -356,8 +356,8 @@ impl Storage {
         patience: Duration,
         call: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
-        let late = |error| Error::new(ErrorKind::Unreachable, error);
-        timeout(patience, call).await.unwrap_or_else(|elapsed| Err(late(elapsed)))
+        let late = || Error::new(ErrorKind::Unreachable, "it did not answer in time");
+        time::timeout(patience, call).await.unwrap_or_else(|| Err(late()))
     }
 
     /// Notes whether the store answers. Returns what is new about that.
@@ -484,7 +484,9 @@ impl Storage {
         &self,
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> Result<T, Error> {
-        let task = tokio::spawn(work);
+        // Where there is none to run it, nothing is claimed, since nothing keeps the lease.
+        let Some(runtime) = time::runtime() else { return Err(ErrorKind::Unreachable.into()) };
+        let task = runtime.spawn(work);
         let failed = |error| Error::new(ErrorKind::Failed, error);
         self.ask(async { task.await.map_err(failed)? }).await
     }

@@ -1,9 +1,10 @@
 //! The one writer of a layer: it keeps a cursor into each log, and writes what is new of all of them in batches.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 use tokio::task::JoinSet;
-use tokio::time::{Duration, Instant, timeout};
+use tokio::time::{Duration, Instant, timeout, timeout_at};
 
 use super::codec::{Encoder, encode_progress};
 use super::losses::{forget, go_without, supersede};
@@ -12,6 +13,7 @@ use crate::log::StoredPiece;
 use crate::observer::Observation;
 use crate::registry::Registry;
 use crate::resume::GapReason;
+use crate::resume::event_id::Token;
 use crate::store::backoff::Backoff;
 use crate::store::{Append, Content, Error, ErrorKind, Piece, Purge, State, Store};
 use crate::stream::{ForStore, Stream};
@@ -26,6 +28,9 @@ const MOST_DOUBTFUL: usize = 1024;
 /// About how large a piece gets that is made of several events.
 const PIECE: usize = 32 * 1024;
 
+/// How long a stream waits that the store does not take, at first and at last.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// How long new streams wait for the lease before others are written.
 const LEASE_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -48,11 +53,22 @@ struct Writer {
     pending: Vec<Pending>,
     /// Streams that are to be created.
     new: Vec<New>,
+    /// Streams that the store does not take, though it takes others: they wait by themselves, and are in nobody's way.
+    failing: HashMap<Token, Failing>,
     /// Whether there was more in the queue than a batch has room for.
     leaves_some: bool,
     /// Since when the store has not taken anything.
     failing_since: Option<Instant>,
     backoff: Backoff,
+}
+
+/// A stream that the store does not take.
+struct Failing {
+    of: Weak<Stream>,
+    since: Instant,
+    pause: Duration,
+    /// When it is tried again; `None`: it is being tried.
+    due: Option<(Instant, Arc<Stream>)>,
 }
 
 /// Writes as long as the layer, or one of its streams, is there.
@@ -64,7 +80,10 @@ pub(super) async fn write(storage: Arc<Storage>, registry: Weak<Registry>) {
             if registry.strong_count() == 0 {
                 return;
             }
-            storage.news.notified().await;
+            match writer.next_try() {
+                Some(due) => drop(timeout_at(due, storage.news.notified()).await),
+                None => storage.news.notified().await,
+            }
         }
         let delay = storage.options.batch_delay;
         // A timer would take a millisecond even where there is no delay.
@@ -82,7 +101,8 @@ impl Writer {
         let encoder = Encoder::new(storage.options.encoding);
         let (leaves_some, failing_since) = (false, None);
         let backoff = Backoff::new();
-        Self { storage, encoder, pending, new, leaves_some, failing_since, backoff }
+        let failing = HashMap::new();
+        Self { storage, encoder, pending, new, failing, leaves_some, failing_since, backoff }
     }
 
     fn is_empty(&self) -> bool {
@@ -92,6 +112,7 @@ impl Writer {
     /// Writes what there is, once. If the store does not take it, it is for the next round, after a pause.
     async fn round(&mut self) {
         self.leaves_some = false;
+        self.try_again();
         let is_purged = purge(&self.storage).await;
         let room = self.storage.options.batch_bytes.saturating_sub(self.bytes());
         if room > 0 {
@@ -110,6 +131,39 @@ impl Writer {
             self.break_off();
         }
         self.backoff.wait().await;
+    }
+
+    /// When the next of those is due that the store does not take.
+    fn next_try(&self) -> Option<Instant> {
+        self.failing.values().filter_map(|failing| Some(failing.due.as_ref()?.0)).min()
+    }
+
+    /// Queues those that are due.
+    fn try_again(&mut self) {
+        let now = Instant::now();
+        for failing in self.failing.values_mut() {
+            if let Some((_, stream)) = failing.due.take_if(|(due, _)| *due <= now) {
+                self.storage.requeue(&stream);
+            }
+        }
+        self.failing.retain(|_, failing| failing.of.strong_count() > 0);
+    }
+
+    /// The store does not take this stream. It is tried again ever more rarely, with what it has by then.
+    fn set_aside(&mut self, stream: Arc<Stream>) {
+        let now = Instant::now();
+        let failing = self.failing.entry(stream.token).or_insert_with(|| Failing {
+            of: Arc::downgrade(&stream),
+            since: now,
+            pause: FIRST_PAUSE,
+            due: None,
+        });
+        if now - failing.since >= self.storage.options.outage_timeout {
+            stream.break_off_unstored();
+        }
+        stream.take_again_from(stream.stored_next());
+        failing.due = Some((now + failing.pause, stream));
+        failing.pause = (failing.pause * 2).min(LONGEST_PAUSE);
     }
 
     /// Bytes that wait for the store already.
@@ -198,7 +252,8 @@ impl Writer {
                     Err(error) => match error.kind() {
                         ErrorKind::Refused | ErrorKind::LimitReached => go_without(&stream),
                         ErrorKind::Purged => forget(&stream),
-                        _ => failed.push(New { stream, is_doubtful: true }),
+                        ErrorKind::Unreachable => failed.push(New { stream, is_doubtful: true }),
+                        _ => self.set_aside(stream),
                     },
                 }
             }
@@ -214,7 +269,7 @@ impl Writer {
         }
         let batch: Vec<_> = self.pending.iter().map(|(_, append)| append.clone()).collect();
         let storage = Arc::clone(&self.storage);
-        let results = storage.call(storage.store.append(&batch)).await;
+        let results = append_all(&storage, &batch).await;
         // What is dropped before this is still known.
         let pending = std::mem::take(&mut self.pending);
         let is_reached = results.is_ok();
@@ -235,21 +290,25 @@ impl Writer {
                     ErrorKind::Refused => all &= self.reconcile(stream, append).await,
                     ErrorKind::Purged => forget(&stream),
                     ErrorKind::NotFound => go_without(&stream),
-                    ErrorKind::LimitReached => {
+                    ErrorKind::LimitReached | ErrorKind::InvalidData if has_events(&append) => {
                         all = false;
                         self.pending.push((stream, without_events(&storage, append)));
                     }
-                    _ => {
+                    ErrorKind::Unreachable => {
                         all = false;
                         self.pending.push((stream, append));
                     }
+                    _ => self.set_aside(stream),
                 },
             }
         }
         all
     }
 
-    fn acknowledge(&self, stream: &Arc<Stream>, next: u64, end: bool) {
+    fn acknowledge(&mut self, stream: &Arc<Stream>, next: u64, end: bool) {
+        if !self.failing.is_empty() {
+            self.failing.remove(&stream.token);
+        }
         if stream.acknowledged(next, end) {
             self.storage.requeue(stream);
         }
@@ -305,8 +364,29 @@ impl Drop for Writer {
     fn drop(&mut self) {
         let pending = self.pending.drain(..).map(|(stream, _)| stream);
         let queued = self.storage.take_streams(usize::MAX);
-        let new = self.new.drain(..).map(|new| new.stream);
-        pending.chain(new).chain(queued).for_each(|stream| stream.leave_queue());
+        let failing = self.failing.drain().filter_map(|(_, failing)| Some(failing.due?.1));
+        let all = pending.chain(self.new.drain(..).map(|new| new.stream)).chain(failing).chain(queued);
+        all.for_each(|stream| stream.leave_queue());
+    }
+}
+
+/// Appends a batch. If the store does not take it as a whole, though it answers, one by one: what it takes is not to wait
+/// for what it never will.
+async fn append_all(storage: &Storage, batch: &[Append]) -> Result<Vec<Result<(), Error>>, Error> {
+    let results = storage.call(storage.store.append(batch)).await;
+    match results {
+        Err(error) if error.kind() != ErrorKind::Unreachable => {
+            if batch.len() == 1 {
+                return Ok(vec![Err(error)]);
+            }
+            let mut results = Vec::with_capacity(batch.len());
+            for append in batch {
+                let result = storage.call(storage.store.append(std::slice::from_ref(append))).await;
+                results.push(result.and_then(|mut results| results.pop().unwrap_or(Ok(()))));
+            }
+            Ok(results)
+        }
+        results => results,
     }
 }
 
@@ -329,6 +409,10 @@ fn not_stored(piece: &StoredPiece) -> u64 {
         StoredPiece::Hole { count, reason: GapReason::NotStored, .. } => *count,
         _ => 0,
     }
+}
+
+fn has_events(append: &Append) -> bool {
+    append.pieces.iter().any(|piece| matches!(piece.content, Content::Events(_)))
 }
 
 /// How many events are written; those of holes are not.

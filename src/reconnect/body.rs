@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use http::{HeaderMap, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
@@ -22,6 +22,10 @@ use crate::pass;
 
 /// An inner body that lasts this long has gone on, even if there was nothing to say.
 const HELD: Duration = Duration::from_secs(30);
+/// What one poll reads before it lets others run, in bytes.
+const MOST_AT_ONCE: usize = 64 * 1024;
+/// What a poll of an inner body counts as at the least: one that says little costs time, too.
+const LEAST_AT_ONCE: usize = 64;
 
 pin_project! {
     /// The body of a response that passed [`SseReconnect`](crate::SseReconnect): an event stream that goes on when the
@@ -153,8 +157,9 @@ impl<B> Continued<B> {
     fn call_again(&mut self) {
         let Origin { config, relay, again } = &self.origin;
         // The inner body, or the attempt before, is dropped here: before the wait, not after it.
-        self.phase = match relay.position().zip(self.backoff.next(config, relay.retry())) {
-            Some((id, delay)) => Phase::Calling(again(id, delay)),
+        let next = relay.position().zip(self.backoff.next(config, relay.retry()));
+        self.phase = match next.and_then(|(id, delay)| again(id, delay)) {
+            Some(attempt) => Phase::Calling(attempt),
             None => Phase::Ending(self.error.take()),
         };
     }
@@ -203,15 +208,25 @@ where
     B::Error: Into<BoxError>,
 {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let mut read = 0;
         loop {
             match self.origin.relay.next() {
                 Ok(Some(bytes)) => return Poll::Ready(Some(Ok(Frame::data(bytes)))),
                 Ok(None) => {}
                 Err(kind) => self.diverged(kind),
             }
+            // What is skipped, and what only opens a frame, gives nothing to return with.
+            if read >= MOST_AT_ONCE {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             match &mut self.phase {
                 Phase::Reading(body) => match ready!(body.as_mut().poll_frame(cx)) {
-                    Some(Ok(frame)) => self.take(frame),
+                    Some(Ok(frame)) => {
+                        let said = frame.data_ref().map_or(0, Buf::remaining);
+                        read += said.max(LEAST_AT_ONCE);
+                        self.take(frame);
+                    }
                     Some(Err(error)) => self.broken(Some(error.into())),
                     None => self.ended(),
                 },

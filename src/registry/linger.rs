@@ -1,6 +1,7 @@
 //! The inner bodies that are read on without a client: how many there may be, and which has been there longest.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use super::{Registry, lock};
@@ -52,19 +53,24 @@ impl Registry {
         lock(&self.lingering).streams.len()
     }
 
-    /// A place for the inner body of `stream`, or the limit that leaves none.
+    /// A place for the inner body of `stream`, which may not be there yet, or the limit that leaves none. There is none
+    /// either once nobody can come back any more.
     pub(crate) fn permit_linger(
         self: &Arc<Self>,
-        stream: &Arc<Stream>,
-    ) -> Result<LingerPermit, LimitKind> {
-        let owner = stream.origin.binding.owner;
+        owner: Option<u128>,
+        limits: &Limits,
+        stream: Weak<Stream>,
+    ) -> Result<LingerPermit, Option<LimitKind>> {
+        if self.closed.load(Ordering::Relaxed) {
+            return Err(None);
+        }
         let mut lingering = lock(&self.lingering);
-        if let Some(full) = lingering.full(owner, &stream.config.limits) {
-            return Err(full);
+        if let Some(full) = lingering.full(owner, limits) {
+            return Err(Some(full));
         }
         let number = lingering.next;
         lingering.next += 1;
-        lingering.streams.insert(number, Arc::downgrade(stream));
+        lingering.streams.insert(number, stream);
         *lingering.by_owner.entry(owner).or_default() += 1;
         Ok(LingerPermit { registry: Arc::clone(self), owner, number })
     }

@@ -3,11 +3,11 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::runtime::Handle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{Registry, Streams, lock};
 use crate::config::Config;
+use crate::time;
 
 /// The sweeper comes no more often than this, however short the age is.
 const SHORTEST_TICK: Duration = Duration::from_millis(5);
@@ -18,7 +18,7 @@ impl Registry {
         if streams.sweeper.as_ref().is_some_and(|sweeper| !sweeper.is_finished()) {
             return;
         }
-        if let Ok(runtime) = Handle::try_current() {
+        if let Some(runtime) = time::runtime() {
             let tick = config.rules.retention.seal_age().max(SHORTEST_TICK);
             let sweeper = runtime.spawn(sweep(Arc::downgrade(self), tick));
             streams.sweeper = Some(sweeper.abort_handle());

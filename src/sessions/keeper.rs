@@ -7,10 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Request;
-use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
-use tokio::time::timeout;
 
 use super::access::SessionAccess;
 use super::purge::{purge_all, purge_owned};
@@ -21,6 +19,7 @@ use crate::config::Config;
 use crate::persistence::key_of_fingerprint;
 use crate::registry::{Registry, Shared};
 use crate::store::{AnySessionStore, Error, ErrorKind, NewSession, Session, SessionStore};
+use crate::time;
 
 /// Into how many parts the idle time is cut: a use is noted once in each.
 const PARTS: u32 = 8;
@@ -82,7 +81,7 @@ impl Keeper {
 
     /// Notes in the background that a session is used by an owner.
     fn note_use(self: &Arc<Self>, session: u128, owner: Option<u128>) {
-        let Ok(runtime) = Handle::try_current() else { return };
+        let Some(runtime) = time::runtime() else { return };
         let Ok(permit) = Arc::clone(&self.noting).try_acquire_owned() else { return };
         if !self.seen.is_due(session, owner, self.part()) {
             return;
@@ -166,7 +165,7 @@ impl Keeper {
         owner: Option<u128>,
         registry: &Arc<Registry>,
     ) {
-        let Ok(runtime) = Handle::try_current() else { return };
+        let Some(runtime) = time::runtime() else { return };
         let (keeper, registry) = (Arc::clone(self), Arc::clone(registry));
         runtime.spawn(async move { within(keeper.end(id, owner, &registry)).await });
     }
@@ -189,7 +188,7 @@ impl Keeper {
 
 /// Lets the store take no longer than somebody may wait who is not there.
 pub(super) async fn within<T>(asked: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    timeout(PATIENCE, asked).await.unwrap_or(Err(ErrorKind::Unreachable.into()))
+    time::timeout(PATIENCE, asked).await.unwrap_or(Err(ErrorKind::Unreachable.into()))
 }
 
 /// Whether every store can hold this.

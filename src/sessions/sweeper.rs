@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::runtime::Handle;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Keeper;
@@ -14,6 +13,7 @@ use super::seen::Whose;
 use crate::persistence::key_of_fingerprint;
 use crate::registry::{Registry, Shared};
 use crate::store::{Error, ErrorKind, SessionStore};
+use crate::time;
 
 const SHORTEST_TICK: Duration = Duration::from_millis(10);
 const LONGEST_TICK: Duration = Duration::from_secs(300);
@@ -28,7 +28,7 @@ impl Keeper {
         if sweeper.as_ref().is_some_and(|sweeper| !sweeper.is_finished()) {
             return;
         }
-        if let Ok(runtime) = Handle::try_current() {
+        if let Some(runtime) = time::runtime() {
             let tick = self.part().clamp(SHORTEST_TICK, LONGEST_TICK);
             let task = sweep(Arc::downgrade(self), Arc::downgrade(layer), tick);
             *sweeper = Some(runtime.spawn(task).abort_handle());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use super::Stream;
-use super::decision::Undecided;
+use super::state::Claimed;
 use crate::driver::{self, InnerBody};
 use crate::error::BoxError;
 use crate::observer::Observation;
@@ -21,7 +21,7 @@ pub(crate) struct Effects {
     /// With its number.
     pub(super) spawned: Option<(InnerBody, u32)>,
     /// Who waits for a takeover is woken when this is dropped.
-    pub(super) decided: Option<Undecided>,
+    pub(super) decided: Option<Box<Claimed>>,
     pub(super) observations: Vec<Observation>,
 }
 

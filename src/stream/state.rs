@@ -16,7 +16,6 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::Step;
-use super::decision::Undecided;
 use super::readers::Readers;
 use crate::config::StartAt;
 use crate::driver::InnerBody;
@@ -30,6 +29,8 @@ use crate::resume::position::Position;
 use exchanging::Exchanging;
 pub(crate) use storing::ForStore;
 pub(super) use storing::Storing;
+pub(super) use takeover::Claimed;
+pub(crate) use takeover::standing_time;
 
 pub(super) struct State {
     pub(super) log: Log,
@@ -49,6 +50,10 @@ pub(super) struct State {
     storing: Option<Box<Storing>>,
     /// Readers get the events before this one.
     visible: u64,
+    /// How many claims there were: who had an earlier one has no say.
+    claims: u32,
+    /// Closes when the call of the last claim is dropped.
+    last_call: Option<oneshot::Receiver<()>>,
     /// How many inner bodies there were, with the running one: who drives an earlier one has no say.
     bodies: u32,
     /// How often the reconnection time has changed.
@@ -91,8 +96,8 @@ enum Producer {
     Lent { to: usize, to_task: bool },
     /// A task does.
     Task,
-    /// The inner service is being called for the next one. Dropped once that is decided, for those who wait for it.
-    Claimed(Undecided),
+    /// The inner service is being called for the next one.
+    Claimed(Box<Claimed>),
 }
 
 /// Whether the inner body goes on.
@@ -184,9 +189,9 @@ pub(crate) struct Start {
 }
 
 impl Producer {
-    fn into_decided(self) -> Option<Undecided> {
+    fn into_decided(self) -> Option<Box<Claimed>> {
         match self {
-            Self::Claimed(undecided) => Some(undecided),
+            Self::Claimed(claimed) => Some(claimed),
             _ => None,
         }
     }
@@ -215,6 +220,8 @@ impl State {
             exchanging: exchange.map(|exchange| Box::new(Exchanging::new(exchange, inner_id))),
             storing: None,
             visible: u64::MAX,
+            claims: 0,
+            last_call: None,
             bodies: 1,
             retry_changes: 0,
             left: Cursor::before(1, 0),

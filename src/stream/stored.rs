@@ -3,18 +3,18 @@
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
 
-use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::effects::Effects;
 use super::state::{Ending, ForStore, State, Storing};
-use super::{Drive, Origin, Stream};
+use super::{Claim, Drive, Origin, Stream};
 use crate::config::Config;
 use crate::log::{LaterGeneration, Log, Progress, Restored, StoredPiece};
 use crate::registry::Registry;
 use crate::resume::event_id::{IdLine, Token};
 use crate::resume::plan::StreamState;
 use crate::resume::position::Position;
+use crate::time;
 
 impl Stream {
     /// A stream that goes on with what the store has of it.
@@ -31,7 +31,7 @@ impl Stream {
         let exchange = origin.exchange.clone();
         let inner_id = restored.progress.inner_id.clone().unwrap_or_default();
         let state = State::new(Log::restored(line, restored), &inner_id, exchange);
-        let (state, runtime) = (Mutex::new(state), Handle::try_current().ok());
+        let (state, runtime) = (Mutex::new(state), time::runtime());
         Self { token, origin, config, registry, is_mirror, runtime, state }
     }
 
@@ -68,13 +68,12 @@ impl Stream {
     }
 
     /// The store has the stream as it is here, with this instance as the producer of `generation`.
-    pub(crate) fn inherit(self: &Arc<Self>, commits_first: bool, generation: u32) {
+    pub(crate) fn inherit(self: &Arc<Self>, commits_first: bool, generation: u32) -> Option<Claim> {
         self.with(|state, fx| {
             let next = state.log.last() + 1;
             state.begin_storing(Storing::claimed(commits_first, next, generation));
-            // Nobody else has seen it: it is free.
-            state.claim(fx);
-        });
+            state.claim(self, fx)
+        })
     }
 
     /// Whether clients get only what the store has.

@@ -4,6 +4,7 @@ mod durability;
 mod handover;
 mod hops;
 mod outages;
+mod refused_appends;
 mod resumes;
 mod runtimes;
 mod there_and_back;

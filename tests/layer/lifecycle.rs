@@ -891,3 +891,29 @@ async fn what_happens_is_told() {
     ];
     assert_eq!(*told, expected);
 }
+
+#[tokio::test(start_paused = true)]
+async fn nothing_lingers_for_a_layer_that_is_gone() {
+    for leaves_first in [true, false] {
+        let mut app = App::new();
+        let mut client = app.get("").await;
+        app.body().send("data: 1\n\n");
+        client.read();
+        let body = app.body();
+        let App { service, handle, .. } = app;
+        if leaves_first {
+            drop(client);
+            settle().await;
+            assert!(!body.is_dropped(), "it lingers");
+            drop((service, handle));
+        } else {
+            drop((service, handle));
+            body.send("data: 2\n\n");
+            client.read();
+            assert_eq!(client.data(), ["1", "2"], "the response goes on");
+            drop(client);
+        }
+        settle().await;
+        assert!(body.is_dropped());
+    }
+}

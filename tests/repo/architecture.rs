@@ -9,7 +9,18 @@ use std::path::{Path, PathBuf};
 const LEVELS: [(&str, &[&str]); 8] = [
     (
         "pure",
-        &["caches", "cors", "error", "host", "query", "random", "resume", "set_cookie", "sse"],
+        &[
+            "caches",
+            "cors",
+            "error",
+            "host",
+            "query",
+            "random",
+            "resume",
+            "set_cookie",
+            "sse",
+            "time",
+        ],
     ),
     ("made of these", &["content", "jitter", "pass", "store"]),
     (
@@ -45,7 +56,7 @@ const STRICT: [(&str, &[&str]); 2] = [
     // A layer of its own: it knows heads and events, and nothing of streams that can be resumed.
     (
         "reconnect",
-        &["answer", "ask", "content", "error", "jitter", "pass", "random", "resume", "sse"],
+        &["answer", "ask", "content", "error", "jitter", "pass", "random", "resume", "sse", "time"],
     ),
     // Whoever writes a store needs nothing but these: it copies bytes.
     ("store", &["jitter", "random", "resume"]),

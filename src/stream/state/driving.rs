@@ -305,7 +305,8 @@ impl State {
         permit: impl FnOnce() -> Permitted,
         fx: &mut Effects,
     ) {
-        if matches!(self.producer, Producer::Claimed(_)) {
+        // Before its call, a claim is held by a request that is there.
+        if self.is_undecided() && !self.is_being_called() {
             return;
         }
         match permit() {

@@ -106,7 +106,7 @@ impl State {
 
     /// Whether the inner service may be asked to go on with what it answered: it must be able to know where it was, and
     /// it must not have been asked in vain.
-    pub(super) fn exchange_can_go_on(&self) -> bool {
+    pub(in crate::stream) fn exchange_can_go_on(&self) -> bool {
         let can = |exchanging: &Exchanging| {
             !exchanging.is_stuck && !exchanging.is_refused && exchanging.lost_at.is_none()
         };

@@ -1,23 +1,132 @@
 //! How a stream goes on after its inner body was lost.
 
-use super::{Ending, Phase, Producer, State};
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Drive, Ending, Phase, Producer, State};
+use crate::config::{Config, Linger};
 use crate::error::ResumeErrorKind;
+use crate::jitter::FOR_EVER;
+use crate::observer::Observation;
 use crate::resume::position::Position;
-use crate::stream::Permitted;
-use crate::stream::decision::{Decision, Undecided};
+use crate::stream::{Permitted, Stream};
+use crate::stream::claim::{Claim, Standing};
+use crate::stream::decision::Undecided;
 use crate::stream::effects::Effects;
 use crate::stream::readers::{Close, Closing};
 
+/// A takeover that is claimed.
+pub(in crate::stream) struct Claimed {
+    /// For those who wait until it is decided how it goes. They are woken when the call begins, too.
+    undecided: Undecided,
+    /// Until when the claim stands if others wait for it; `None`: the call has not begun.
+    until: Option<Instant>,
+    /// How often it was passed on.
+    passed: u32,
+}
+
+/// How long a claim stands that was `passed` on so often: twice as long each time, lest a service that takes its time is
+/// asked for ever.
+pub(crate) fn standing_time(linger: Linger, passed: u32) -> Duration {
+    let once = linger.0.or(Linger::default().0).unwrap_or_default();
+    once.saturating_mul(1 << passed.min(16)).min(FOR_EVER)
+}
+
 impl State {
-    /// Claims the takeover of an aborted stream.
-    pub(in crate::stream) fn claim(&mut self, fx: &mut Effects) -> bool {
-        let free = matches!(self.phase, Phase::Aborted(_) | Phase::Suspended);
-        if free {
-            fx.error = std::mem::replace(&mut self.phase, Phase::Live).into_error();
-            self.ended_at = None;
-            self.producer = Producer::Claimed(Undecided::new());
+    /// Claims the takeover of an aborted stream. From then on its claim stands or falls with what is returned.
+    pub(in crate::stream) fn claim(
+        &mut self,
+        stream: &Arc<Stream>,
+        fx: &mut Effects,
+    ) -> Option<Claim> {
+        if !matches!(self.phase, Phase::Aborted(_) | Phase::Suspended) {
+            return None;
         }
-        free
+        fx.error = std::mem::replace(&mut self.phase, Phase::Live).into_error();
+        self.ended_at = None;
+        let claimed = Claimed { undecided: Undecided::new(), until: None, passed: 0 };
+        self.producer = Producer::Claimed(Box::new(claimed));
+        Some(self.next_claim(stream))
+    }
+
+    fn next_claim(&mut self, stream: &Arc<Stream>) -> Claim {
+        self.claims += 1;
+        let (claim, gone) = Claim::new(stream, self.claims, self.last_call.take());
+        self.last_call = Some(gone);
+        claim
+    }
+
+    /// How the claim stands for a request that waits, or, with the time, for one that would take it over.
+    pub(in crate::stream) fn standing(
+        &mut self,
+        stream: &Arc<Stream>,
+        now: Option<Instant>,
+        fx: &mut Effects,
+    ) -> Standing {
+        let is_overdue = now.is_some_and(|now| self.has_overdue_claim(now));
+        let Producer::Claimed(claimed) = &mut self.producer else { return Standing::Decided };
+        if !is_overdue {
+            return Standing::Claimed(claimed.undecided.decision(), claimed.until);
+        }
+        claimed.until = None;
+        claimed.passed += 1;
+        // The task that calls for the claim before lets go.
+        fx.wakers.extend(self.driver.take());
+        Standing::Passed(self.next_claim(stream))
+    }
+
+    /// Whether the claim has stood for as long as it does while others wait.
+    pub(in crate::stream) fn has_overdue_claim(&self, now: Instant) -> bool {
+        let Producer::Claimed(claimed) = &self.producer else { return false };
+        claimed.until.is_some_and(|until| until <= now)
+    }
+
+    pub(in crate::stream) fn is_claimed_by(&self, number: u32) -> bool {
+        self.is_undecided() && self.claims == number
+    }
+
+    /// The inner service is being called for this claim.
+    pub(in crate::stream) fn begin_call(&mut self, number: u32, config: &Config, fx: &mut Effects) {
+        if !self.is_claimed_by(number) {
+            return;
+        }
+        if let Producer::Claimed(claimed) = &mut self.producer {
+            let passed = claimed.passed;
+            let until = Some(Instant::now() + standing_time(config.linger, passed));
+            let now = Claimed { undecided: Undecided::new(), until, passed };
+            fx.decided = Some(std::mem::replace(claimed, Box::new(now)));
+        }
+    }
+
+    /// Whether this claim stands still, and until when it does at the latest if nobody comes.
+    pub(in crate::stream) fn stand(
+        &mut self,
+        number: u32,
+        waker: &Waker,
+        now: Instant,
+        fx: &mut Effects,
+    ) -> Drive {
+        if !self.is_claimed_by(number) {
+            return Drive::Stop;
+        }
+        if self.lingering.as_ref().is_some_and(|lingering| lingering.until <= now) {
+            self.lingering = None;
+            fx.observations.push(Observation::LingerEnded { resumed: false });
+            self.release(fx);
+            return Drive::Stop;
+        }
+        if !self.driver.as_ref().is_some_and(|driver| driver.will_wake(waker)) {
+            fx.stale.extend(self.driver.replace(waker.clone()));
+        }
+        Drive::Pause(self.linger_until())
+    }
+
+    /// Whether the call for a claimed takeover runs in a task.
+    pub(in crate::stream) fn is_being_called(&self) -> bool {
+        matches!(&self.producer, Producer::Claimed(claimed) if claimed.until.is_some())
     }
 
     /// Whether a takeover is claimed.
@@ -31,17 +140,9 @@ impl State {
         self.is_undecided() && self.loss_told && position == next
     }
 
-    /// How the takeover goes that is claimed, if one is: to wait for.
-    pub(in crate::stream) fn decision(&self) -> Option<Decision> {
-        match &self.producer {
-            Producer::Claimed(undecided) => Some(undecided.decision()),
-            _ => None,
-        }
-    }
-
-    /// The claim led to nothing. Does nothing if it was decided before.
-    pub(in crate::stream) fn release_claim(&mut self, fx: &mut Effects) {
-        if self.is_undecided() {
+    /// The claim led to nothing. Does nothing if it was decided before, or passed on.
+    pub(in crate::stream) fn release_claim(&mut self, number: u32, fx: &mut Effects) {
+        if self.is_claimed_by(number) {
             self.end(Ending::Aborted(None), fx);
         }
     }
@@ -50,6 +151,7 @@ impl State {
     pub(in crate::stream) fn adopted(&mut self, fx: &mut Effects) {
         self.go_on_exchange();
         self.bodies += 1;
+        self.last_call = None;
         fx.decided = std::mem::replace(&mut self.producer, Producer::Task).into_decided();
         self.readers.wake_all(&mut fx.wakers);
     }
@@ -89,7 +191,7 @@ impl State {
         permit: impl FnOnce() -> Permitted,
         fx: &mut Effects,
     ) {
-        if self.readers.is_empty() {
+        if self.readers.is_empty() && self.lingering.is_none() {
             self.left_alone(permit, fx);
         }
     }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tower_sse_resume::store::{
-    Append, Claim, Error, ErrorKind, Extent, Key, MemoryStore, NewStream, Page, Purge, Record,
-    Store, Swept,
+    Append, Claim, Content, Error, ErrorKind, Extent, Key, MemoryStore, NewStream, Page, Piece,
+    Purge, Record, Store, Swept,
 };
 
 use crate::random::Random;
@@ -113,11 +113,15 @@ pub enum Taken<'a> {
 /// Is told what the store takes from one instance.
 pub type Witness = Arc<dyn Fn(Taken<'_>) + Send + Sync>;
 
+/// How what has which bytes is refused.
+type Refused = (ErrorKind, &'static [u8]);
+
 /// The store, with a witness.
 #[derive(Clone)]
 struct Door {
     store: MemoryStore,
     witness: Option<Witness>,
+    refused: Arc<Mutex<Option<Refused>>>,
 }
 
 impl Door {
@@ -127,7 +131,32 @@ impl Door {
         }
     }
 
+    /// What an append is refused with that has the refused bytes in it.
+    fn refuses(&self, append: &Append) -> Option<ErrorKind> {
+        let refused = self.refused.lock().unwrap();
+        let (kind, bytes) = (*refused)?;
+        let has = |piece: &Piece| match &piece.content {
+            Content::Events(events) => events.windows(bytes.len()).any(|window| window == bytes),
+            Content::Hole(_) => false,
+        };
+        append.pieces.iter().any(has).then_some(kind)
+    }
+
     async fn append(&self, batch: &[Append]) -> Result<Vec<Result<(), Error>>, Error> {
+        if let Some(kind) = batch.iter().find_map(|append| self.refuses(append)) {
+            // Those that are taken are taken all the same, but where one spoils all.
+            if kind == ErrorKind::Failed {
+                return Err(kind.into());
+            }
+            let mut results = Vec::new();
+            for append in batch {
+                results.push(match self.refuses(append) {
+                    Some(kind) => Err(kind.into()),
+                    None => self.store.append(std::slice::from_ref(append)).await?.remove(0),
+                });
+            }
+            return Ok(results);
+        }
         let results = self.store.append(batch).await?;
         let taken = batch.iter().zip(&results).filter(|(_, result)| result.is_ok());
         taken.for_each(|(append, _)| self.tell(Taken::Append(append)));
@@ -161,7 +190,7 @@ impl FaultyStore {
         let way =
             Way { faults, random, calls: 0, appends: 0, dies_in: None, freezes_at_claim: false };
         Self {
-            door: Door { store: store.clone(), witness: None },
+            door: Door { store: store.clone(), witness: None, refused: Arc::default() },
             way: Arc::new(Mutex::new(way)),
             condition: Arc::new(Signal {
                 condition: Mutex::new(Condition::All),
@@ -178,6 +207,16 @@ impl FaultyStore {
 
     fn is(&self, condition: Condition) -> bool {
         self.condition.get() == condition
+    }
+
+    /// Refuses each append that has these bytes in an event: as [`ErrorKind::Failed`] the batch that it is in.
+    pub fn refuse(&self, kind: ErrorKind, bytes: &'static [u8]) {
+        *self.door.refused.lock().unwrap() = Some((kind, bytes));
+    }
+
+    /// Refuses none any more.
+    pub fn accept(&self) {
+        *self.door.refused.lock().unwrap() = None;
     }
 
     /// Nothing gets through any more.

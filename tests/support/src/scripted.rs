@@ -31,6 +31,8 @@ enum Answer {
     Held(Response<()>, Gate),
     Error,
     Panic,
+    /// Not in the future, but in the call itself.
+    PanicInCall,
 }
 
 /// The service failed, without a response.
@@ -97,6 +99,11 @@ impl Scripted {
         self.answer(Answer::Panic);
     }
 
+    /// The next call panics itself, before there is a future.
+    pub fn panic_in_next_call(&self) {
+        self.answer(Answer::PanicInCall);
+    }
+
     fn answer(&self, answer: Answer) {
         self.shared.lock().unwrap().next.push_back(answer);
     }
@@ -147,6 +154,10 @@ impl<B> Service<Request<B>> for Scripted {
             extensions: parts.extensions,
             body: body.clone(),
         });
+        drop(shared);
+        assert!(!matches!(answer, Answer::PanicInCall), "the call panics");
+        // Who drops the call drops the body, too.
+        let body = FedBody(body);
         Box::pin(async move {
             let head = match answer {
                 Answer::Head(head) => head,
@@ -155,9 +166,9 @@ impl<B> Service<Request<B>> for Scripted {
                     head
                 }
                 Answer::Error => return Err(Failure),
-                Answer::Panic => panic!("the inner service panics"),
+                Answer::Panic | Answer::PanicInCall => panic!("the inner service panics"),
             };
-            Ok(head.map(|()| FedBody(body)))
+            Ok(head.map(|()| body))
         })
     }
 }
