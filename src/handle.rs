@@ -112,7 +112,8 @@ impl StreamHandle {
         }
     }
 
-    /// Lets the response pass as without the layer: nothing of it is recorded.
+    /// Lets the response pass as without the layer: nothing of it is recorded. Where its client has to be told of a gap,
+    /// the signal goes before it.
     ///
     /// Returns whether that was possible: only until the handler has answered.
     pub fn do_not_record(&self) -> bool {

@@ -126,6 +126,11 @@ impl SseResumeLayer {
 
     /// Whether events that nobody has read yet are evicted rather than the inner body held back, while a client is
     /// slow or away. Default: `false`.
+    ///
+    /// What nobody has read yet is bounded by [`Retention::bytes`] alone; then the inner body waits. A source that cannot
+    /// wait, such as a `BroadcastStream`, drops events meanwhile that the layer never sees, and so tells nobody of. Set
+    /// this to `true` for those: then the layer reads them all, gives up the oldest ones, and tells the client how many
+    /// it missed. [`Observation::HeldBack`](crate::Observation::HeldBack) says that a body had to wait while nobody read.
     #[must_use]
     pub fn read_on(self, read_on: bool) -> Self {
         self.set(|config| config.read_on = read_on)

@@ -25,7 +25,7 @@ pub(crate) use history::{Cursor, Found};
 pub(crate) use stored::{Batch, LaterGeneration, Progress, Restored, StoredPiece};
 pub(crate) use tail::Follower;
 
-use crate::config::Rules;
+use crate::config::{EventIds, Rules};
 use crate::observer::Observation;
 use crate::resume::event_id::{IdLine, NextLine};
 use crate::resume::keys::Keys;
@@ -36,6 +36,9 @@ use history::History;
 use inner_ids::InnerIds;
 use oversize::Oversize;
 use tail::{Published, Tail};
+
+/// What one entry in the table of IDs that stay counts, in bytes.
+const PRESERVED: u64 = 64;
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -74,6 +77,9 @@ pub(crate) struct Log {
 pub(crate) struct Room {
     /// The first event that somebody has still to read: it is not evicted.
     pub(crate) protected: u64,
+    /// The first event that the bound on events is not for: while nobody is there, what nobody has read yet. It is for the
+    /// last ones that were read then, which may not have arrived.
+    pub(crate) bounded_before: u64,
     /// [`Log::total`] at that event.
     pub(crate) total: u64,
     /// Whether somebody waits for the end of the frame that is being passed on.
@@ -84,6 +90,15 @@ pub(crate) struct Room {
     pub(crate) at_cap: bool,
     /// Whether the last event is kept in any case.
     pub(crate) keeps_last: bool,
+}
+
+/// What [`Log::sweep`] may not give up: the first of the events that are kept whatever their age, the same for the bounds
+/// on events and bytes, and the first event that the bound on events is not for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Keep {
+    pub(crate) from_age: u64,
+    pub(crate) from_bounds: u64,
+    pub(crate) bounded_before: u64,
 }
 
 impl Log {
@@ -233,11 +248,17 @@ impl Log {
         if !retention.payload || self.oversize.is_some() {
             return false;
         }
-        let unread = self.history.next().saturating_sub(room.protected);
+        // What has become too old is not there any more.
+        let unread = (self.history.total() - room.total).min(self.history.bytes() as u64);
         unread > 0
-            && (unread >= retention.events
-                || self.history.total() - room.total >= retention.bytes as u64
-                || room.at_cap)
+            && (unread + self.unread_ids(rules, room) >= retention.bytes as u64 || room.at_cap)
+    }
+
+    /// What it takes beside their payload to find unread events by IDs that stay.
+    #[inline]
+    fn unread_ids(&self, rules: &Rules, room: &Room) -> u64 {
+        let stay = rules.ids == EventIds::Preserve;
+        if stay { PRESERVED * self.history.next().saturating_sub(room.protected) } else { 0 }
     }
 
     /// Reads history on from `cursor`; see [`History::read`].
@@ -261,10 +282,11 @@ impl Log {
         &mut self.tail
     }
 
-    /// What has to happen when time passes: seals and expires.
-    pub(crate) fn sweep(&mut self, rules: &Rules, keys: &Keys, protected: u64, now: Instant) {
+    /// What has to happen when time passes: seals and expires, and gives up what was read since the last event came.
+    pub(crate) fn sweep(&mut self, rules: &Rules, keys: &Keys, keep: &Keep, now: Instant) {
         self.history.seal_if_older(rules.retention.seal_age(), now);
-        self.history.expire(rules.retention.age, protected, now);
+        self.history.expire(rules.retention.age, keep.from_age, now);
+        self.history.trim(&rules.retention, keep.from_bounds, keep.bounded_before);
         self.digest(rules, keys);
     }
 

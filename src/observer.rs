@@ -50,6 +50,10 @@ pub enum Observation {
         /// Whether a client came back in time.
         resumed: bool,
     },
+    /// The inner body of a stream that nobody reads is held back, because what nobody has read yet takes as many bytes as
+    /// it may. A source that cannot wait, such as a broadcast channel, loses events then that nobody is told of; see
+    /// [`read_on`](crate::SseResumeLayer::read_on).
+    HeldBack,
     /// The inner service was called again to go on with an aborted stream.
     TakenOver,
     /// A reader fell behind the history.

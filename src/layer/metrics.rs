@@ -20,6 +20,7 @@ impl SseResumeLayer {
     /// | `sse_resume_limits_reached_total` | `limit`: as in [`LimitKind`](crate::LimitKind) | limits that were reached |
     /// | `sse_resume_lingers_begun_total` | | streams whose last client left |
     /// | `sse_resume_lingers_ended_total` | `resumed`: `true`, `false` | those that a client came back to, or not |
+    /// | `sse_resume_held_back_total` | | lingers in which the inner body was held back |
     /// | `sse_resume_takeovers_total` | | aborted streams that a new call went on with |
     /// | `sse_resume_slow_readers_total` | | readers that fell behind the history |
     /// | `sse_resume_oversize_frames_total` | | frames that were too large to be recorded |
@@ -72,6 +73,7 @@ fn count(observation: &Observation) {
             let resumed = if resumed { "true" } else { "false" };
             counter!("sse_resume_lingers_ended_total", "resumed" => resumed).increment(1);
         }
+        Observation::HeldBack => counter!("sse_resume_held_back_total").increment(1),
         Observation::TakenOver => counter!("sse_resume_takeovers_total").increment(1),
         Observation::SlowReader => counter!("sse_resume_slow_readers_total").increment(1),
         Observation::OversizeFrame => counter!("sse_resume_oversize_frames_total").increment(1),

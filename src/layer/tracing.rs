@@ -22,6 +22,7 @@ impl SseResumeLayer {
     /// | `WARN` | `limit reached` | `limit` |
     /// | `DEBUG` | `linger began` | |
     /// | `DEBUG` | `linger ended` | `resumed` |
+    /// | `WARN` | `held back` | |
     /// | `INFO` | `stream taken over` | |
     /// | `INFO` | `slow reader` | |
     /// | `WARN` | `oversize frame` | |
@@ -61,6 +62,7 @@ fn trace(observation: &Observation) {
         }
         Observation::LingerBegan => debug!(target: TARGET, "linger began"),
         Observation::LingerEnded { resumed } => debug!(target: TARGET, resumed, "linger ended"),
+        Observation::HeldBack => warn!(target: TARGET, "held back"),
         Observation::TakenOver => info!(target: TARGET, "stream taken over"),
         Observation::SlowReader => info!(target: TARGET, "slow reader"),
         Observation::OversizeFrame => warn!(target: TARGET, "oversize frame"),

@@ -240,7 +240,8 @@ impl Log {
         if self.inner.is_some() {
             self.history.keep_dropped();
         }
-        self.history.trim(&rules.retention, room.floor(self.history.next() - 1));
+        let floor = room.floor(self.history.next() - 1);
+        self.history.trim(&rules.retention, floor, room.bounded_before);
         self.digest(rules, keys);
     }
 

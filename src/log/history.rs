@@ -193,6 +193,12 @@ impl History {
         std::mem::take(&mut self.resized)
     }
 
+    /// Payload of the blocks, in bytes.
+    #[inline]
+    pub(crate) fn bytes(&self) -> usize {
+        self.sealed_bytes + self.open.len()
+    }
+
     /// Bytes of heap that the blocks take.
     #[inline]
     pub(crate) fn heap_bytes(&self) -> usize {
@@ -330,14 +336,16 @@ impl History {
         }
     }
 
-    /// Moves the floor to what `retention` allows, but not past `protected`: what somebody has still to read.
+    /// Moves the floor to what `retention` allows, but not past `protected`: what somebody has still to read. The bound on
+    /// events is only for those before the event `bounded_before`.
     #[inline]
-    pub(crate) fn trim(&mut self, retention: &Retention, protected: u64) {
-        let by_count = self.next.saturating_sub(retention.events).min(protected);
+    pub(crate) fn trim(&mut self, retention: &Retention, protected: u64, bounded_before: u64) {
+        let by_count =
+            bounded_before.min(self.next).saturating_sub(retention.events).min(protected);
         if by_count > self.floor {
             self.raise_floor(by_count, GapReason::Evicted);
         }
-        if self.sealed_bytes + self.open.len() > retention.bytes {
+        if self.bytes() > retention.bytes {
             self.trim_bytes(retention.bytes, protected);
         }
     }
@@ -434,7 +442,7 @@ impl History {
     fn trim_bytes(&mut self, limit: usize, protected: u64) {
         loop {
             self.walk_front();
-            let retained = self.sealed_bytes + self.open.len() - self.front.at;
+            let retained = self.bytes() - self.front.at;
             // A hole has no bytes: the event after it is what the floor moves past.
             if retained <= limit || self.front.event >= protected || self.front.event >= self.next {
                 return;

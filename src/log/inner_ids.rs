@@ -296,6 +296,7 @@ mod tests {
         let frame = "id: 1\ndata\n".repeat(id_lines) + "\n";
         let room = Room {
             protected: 1,
+            bounded_before: u64::MAX,
             total: 0,
             frame_is_awaited: false,
             read_on: true,

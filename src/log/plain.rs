@@ -57,7 +57,7 @@ impl Log {
         let offset = self.history.next();
         let frame = self.history.push([lines, self.next_line.at(offset)], now);
         let piece = spare::copy(frame);
-        self.history.trim(&rules.retention, offset);
+        self.history.trim(&rules.retention, offset, u64::MAX);
         Some(piece)
     }
 
@@ -79,6 +79,7 @@ impl Log {
             self.out.extend_from_slice(frame);
             self.complete = self.out.len();
         }
-        self.history.trim(&rules.retention, room.floor(self.history.next() - 1));
+        let floor = room.floor(self.history.next() - 1);
+        self.history.trim(&rules.retention, floor, room.bounded_before);
     }
 }

@@ -211,7 +211,7 @@ impl Log {
         } else if !published.is_empty() {
             self.publish_stored(published.freeze());
         }
-        self.history.trim(&rules.retention, protected);
+        self.history.trim(&rules.retention, protected, u64::MAX);
         self.digest(rules, keys);
     }
 

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 /// How much of each stream's history is kept, for clients that come back.
 ///
-/// What is past any one of the limits is not served any more; a client that comes back for it gets a gap signal.
-/// Memory passes a limit by one block of 8 KiB at most, and `age` by an eighth.
+/// What is past any one of the limits is not served any more; a client that comes back for it gets a gap signal. What
+/// nobody has read yet is bounded by [`bytes`](Self::bytes) alone, at which the inner service's body is held back, and while
+/// nobody is there by [`age`](Self::age). Memory passes a limit by one event and one block of 8 KiB at most, and `age` by an
+/// eighth.
 ///
 /// ```
 /// use std::time::Duration;
@@ -35,7 +37,8 @@ impl Retention {
         Self { payload: false, ..Self::new() }
     }
 
-    /// How many events of a stream are kept. Default: 1,000; 0 counts as 1.
+    /// How many events of a stream are kept of those that a client has read, or of all with
+    /// [`read_on`](crate::SseResumeLayer::read_on). Default: 1,000; 0 counts as 1.
     #[must_use]
     pub const fn events(mut self, events: u64) -> Self {
         self.events = if events == 0 { 1 } else { events };

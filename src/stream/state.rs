@@ -114,6 +114,8 @@ enum Phase {
 struct Lingering {
     until: Instant,
     _permit: LingerPermit,
+    /// Whether the inner body was held back meanwhile.
+    was_held_back: bool,
 }
 
 /// How an inner body ended.

@@ -490,35 +490,6 @@ fn short(events: u64) -> SseResumeLayer {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_last_client_has_not_read_is_kept_and_holds_the_inner_body_back() {
-    let mut app = App::with(short(4));
-    let id = open(&mut app).await.last_event_id();
-    for data in 2..=10 {
-        app.body().send(format!("data: {data}\n\n"));
-    }
-    settle().await;
-    assert!(!app.body().is_drained());
-    let mut client = app.get(&id).await;
-    assert_eq!(client.header("sse-resume"), Some("replay"));
-    client.read_events(9).await;
-    assert_eq!(client.data().last().unwrap(), "10");
-    assert!(app.body().is_drained());
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_nobody_has_read_does_not_expire_while_the_stream_is_live() {
-    let layer = layer().retention(Retention::new().age(8 * SECOND)).linger(60 * SECOND);
-    let mut app = App::with(layer);
-    let id = open(&mut app).await.last_event_id();
-    app.body().send("data: 2\n\n");
-    sleep(40 * SECOND).await;
-    let mut client = app.get(&id).await;
-    assert_eq!(client.header("sse-resume"), Some("replay"));
-    client.read_events(1).await;
-    assert_eq!(client.data(), ["2"]);
-}
-
-#[tokio::test(start_paused = true)]
 async fn with_read_on_what_nobody_has_read_is_evicted() {
     let mut app = App::with(short(4).read_on(true).on_missing(OnMissing::Signal));
     let id = open(&mut app).await.last_event_id();

@@ -38,6 +38,7 @@ mod slow_readers;
 mod takeover;
 mod takeover_races;
 mod two_runtimes;
+mod unread;
 mod unresumed_methods;
 mod wire;
 mod without_runtime;

@@ -333,7 +333,7 @@ async fn an_inner_body_is_polled_only_when_its_client_is() {
 
 #[tokio::test]
 async fn one_slow_client_holds_the_inner_body_back_also_where_a_task_drives() {
-    let layer = SseResumeLayer::new().retention(Retention::new().events(4));
+    let layer = SseResumeLayer::new().retention(Retention::new().bytes(200));
     let mut app = App::with(layer);
     let mut gone = app.get("").await;
     gone.read();

@@ -22,7 +22,7 @@ async fn an_event_larger_than_all_of_history_may_be_leaves_nothing_retained() {
 #[tokio::test(start_paused = true)]
 async fn a_client_is_woken_for_what_there_was_no_room_for_when_it_came() {
     let inner = Scripted::new();
-    let retention = Retention::new().events(2);
+    let retention = Retention::new().bytes(80);
     let mut app = SseResumeLayer::new().retention(retention).layer(inner.clone());
     let mut client = Client::new(app.call(Request::new(())).await.unwrap());
     inner.body(0).send("data: a\n\n");

@@ -8,7 +8,7 @@ use tower_sse_resume::{Retention, SseResumeLayer};
 
 #[tokio::test(start_paused = true)]
 async fn who_joins_ahead_of_a_slow_reader_is_not_held_back_by_it() {
-    let layer = SseResumeLayer::new().retention(Retention::new().events(10));
+    let layer = SseResumeLayer::new().retention(Retention::new().bytes(400));
     let mut app = App::with(layer.share(|parts| Some(parts.uri.path().to_owned())));
     let mut slow = app.get("").await;
     app.body().send("data: x\n\n".repeat(10));

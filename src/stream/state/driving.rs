@@ -216,6 +216,7 @@ impl State {
         let rules = &stream.config.rules;
         Room {
             protected: foremost.next,
+            bounded_before: self.bounded_before(stream),
             total: foremost.total,
             frame_is_awaited: self.log.is_within_oversize() && self.frame_is_awaited(),
             read_on: stream.config.read_on,
@@ -273,6 +274,7 @@ impl State {
         let room = self.room(stream);
         self.paused = self.log.is_full(&stream.config.rules, &room);
         if self.paused {
+            self.note_held_back(fx);
             self.readers.wake_all(&mut fx.wakers);
             return Drive::Pause(self.linger_until());
         }
@@ -280,6 +282,15 @@ impl State {
             return Drive::Yield;
         }
         Drive::Poll(self.linger_until())
+    }
+
+    /// The inner body is held back: if nobody reads, that is told once each time.
+    #[cold]
+    fn note_held_back(&mut self, fx: &mut Effects) {
+        let Some(lingering) = &mut self.lingering else { return };
+        if !std::mem::replace(&mut lingering.was_held_back, true) {
+            fx.observations.push(Observation::HeldBack);
+        }
     }
 
     pub(in crate::stream) fn linger_until(&self) -> Option<Instant> {
@@ -311,7 +322,8 @@ impl State {
         }
         match permit() {
             Ok((permit, until)) => {
-                self.lingering = Some(Box::new(Lingering { until, _permit: permit }));
+                self.lingering =
+                    Some(Box::new(Lingering { until, _permit: permit, was_held_back: false }));
                 fx.observations.push(Observation::LingerBegan);
                 self.move_to_task(fx);
             }

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::{Change, Ending, EvictionClass, Phase, Registered, State, Storing, Summary};
 use crate::error::ResumeErrorKind;
+use crate::log::Keep;
 use crate::registry::Account;
 use crate::stream::Stream;
 use crate::stream::effects::Effects;
@@ -68,6 +69,26 @@ impl State {
         if keeps_last { read.min(self.log.last()) } else { read }
     }
 
+    /// The first event that the bound on events is not for: what nobody has read yet while nobody is there.
+    #[inline]
+    pub(super) fn bounded_before(&self, stream: &Stream) -> u64 {
+        let is_for_all = stream.config.read_on || !self.readers.is_empty();
+        if is_for_all { u64::MAX } else { self.left.next }
+    }
+
+    /// What time and bounds may not take, as long as somebody may come for it.
+    fn keep(&self, stream: &Stream) -> Keep {
+        let from_bounds = self.protected(stream);
+        let rules = &stream.config.rules;
+        let keeps_last = matches!(self.phase, Phase::Live) && rules.keeps_last;
+        let from_age = match self.readers.is_empty() {
+            false => from_bounds,
+            true if keeps_last => self.log.last(),
+            true => u64::MAX,
+        };
+        Keep { from_age, from_bounds, bounded_before: self.bounded_before(stream) }
+    }
+
     /// Does what time brings. Returns whether the stream is over and forgotten.
     pub(in crate::stream) fn sweep(
         &mut self,
@@ -75,7 +96,8 @@ impl State {
         now: Instant,
         fx: &mut Effects,
     ) -> bool {
-        self.log.sweep(&stream.config.rules, &stream.registry.keys, self.protected(stream), now);
+        let keep = self.keep(stream);
+        self.log.sweep(&stream.config.rules, &stream.registry.keys, &keep, now);
         fx.wakers.extend(self.unpause_if_room(stream));
         let age = stream.config.rules.retention.age;
         let over = self.ended_at.is_some_and(|ended| now.saturating_duration_since(ended) >= age);

@@ -45,7 +45,7 @@ async fn with_commit_first_comments_do_not_wait_when_there_is_nothing_before_the
 #[tokio::test(start_paused = true)]
 async fn with_commit_first_an_outage_holds_the_inner_body_back_and_then_breaks_off() {
     let mut instances = Instances::new(Durability::CommitFirst);
-    instances.layer = |layer| layer.retention(Retention::new().events(10)).linger(Linger::none());
+    instances.layer = |layer| layer.retention(Retention::new().bytes(600)).linger(Linger::none());
     let mut one = instances.start();
     let mut first = one.get("").await;
     one.body().send("data: 0\n\n");
