@@ -43,15 +43,12 @@ pub(crate) async fn serve<S, B>(
     let (draining, _) = watch::channel(());
     loop {
         tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    descriptors.make_room(&stream, layer);
-                    tokio::spawn(connection(stream, service.clone(), draining.subscribe()));
-                }
-                Err(_) => {
-                    descriptors.run_short(layer);
-                    sleep(ACCEPT_PAUSE).await;
-                }
+            accepted = listener.accept() => if let Ok((stream, _)) = accepted {
+                descriptors.make_room(&stream, layer);
+                tokio::spawn(connection(stream, service.clone(), draining.subscribe()));
+            } else {
+                descriptors.run_short(layer);
+                sleep(ACCEPT_PAUSE).await;
             },
             () = stop.recv() => break,
         }

@@ -270,7 +270,7 @@ async fn the_last_event_of_an_open_call_is_never_evicted() {
 #[tokio::test(start_paused = true)]
 async fn at_the_bound_of_the_layer_an_open_call_gives_up_events_and_is_not_cancelled() {
     // Room for the last event of each, which is kept: where there is none, a new call would pass as it is.
-    let mut app = Mcp::with(|layer| layer.limits(Limits::new().bytes(256 * 1024)));
+    let mut app = Mcp::with(|layer| layer.limits(Limits::new().bytes(512 * 1024)));
     let large = |n: u64| {
         let mut message = note(n);
         message["params"]["message"] = "x".repeat(8 * 1024).into();

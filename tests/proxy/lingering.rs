@@ -12,7 +12,7 @@ const EVENT_STREAM: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r
 async fn proxy(upstream: &Upstream, soft: u32, hard: u32, options: &[&str]) -> Server {
     let program = example("proxy");
     let mut command = Command::new("sh");
-    let script = format!("ulimit -Hn {hard} && ulimit -Sn {soft} && exec \"$0\" \"$@\"");
+    let script = format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$0\" \"$@\"");
     command.arg("-c").arg(script).arg(program.as_std().get_program());
     command.args(["--listen", "127.0.0.1:0"]);
     command.args(["--upstream", &format!("http://{}", upstream.address)]);
