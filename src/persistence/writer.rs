@@ -365,7 +365,8 @@ impl Drop for Writer {
         let pending = self.pending.drain(..).map(|(stream, _)| stream);
         let queued = self.storage.take_streams(usize::MAX);
         let failing = self.failing.drain().filter_map(|(_, failing)| Some(failing.due?.1));
-        let all = pending.chain(self.new.drain(..).map(|new| new.stream)).chain(failing).chain(queued);
+        let all =
+            pending.chain(self.new.drain(..).map(|new| new.stream)).chain(failing).chain(queued);
         all.for_each(|stream| stream.leave_queue());
     }
 }

@@ -14,40 +14,11 @@ mod oracle;
 mod random;
 mod truth;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
+use support::seeds;
 
 const CASES: u64 = 100_000;
 
-fn setting(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|value| value.parse().expect("a number"))
-}
-
 #[test]
 fn each_client_sees_every_event_exactly_once_or_is_told_what_is_missing() {
-    if let Some(seed) = setting("SSE_RESUME_SEED") {
-        return case::run(seed, true);
-    }
-    let cases = setting("SSE_RESUME_CASES").unwrap_or(CASES);
-    let (next, failed) = (AtomicU64::new(0), AtomicU64::new(u64::MAX));
-    let run = || {
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            // The smallest case that fails is the one to look at, so earlier ones are finished.
-            if seed >= cases.min(failed.load(Ordering::Relaxed)) {
-                return;
-            }
-            if catch_unwind(AssertUnwindSafe(|| case::run(seed, false))).is_err() {
-                failed.fetch_min(seed, Ordering::Relaxed);
-            }
-        }
-    };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(run))));
-    let failed = failed.into_inner();
-    assert_eq!(
-        failed,
-        u64::MAX,
-        "to see it: SSE_RESUME_SEED={failed} cargo test --test properties exactly_once:: -- --nocapture"
-    );
+    seeds::run("SSE_RESUME_CASES", CASES, case::run);
 }

@@ -1,5 +1,6 @@
 //! What holds of arbitrary streams, cuts, configurations and schedules.
 
+mod differential;
 mod event_stream_format;
 mod exactly_once;
 mod line_endings;

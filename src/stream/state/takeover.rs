@@ -12,11 +12,11 @@ use crate::error::ResumeErrorKind;
 use crate::jitter::FOR_EVER;
 use crate::observer::Observation;
 use crate::resume::position::Position;
-use crate::stream::{Permitted, Stream};
 use crate::stream::claim::{Claim, Standing};
 use crate::stream::decision::Undecided;
 use crate::stream::effects::Effects;
 use crate::stream::readers::{Close, Closing};
+use crate::stream::{Permitted, Stream};
 
 /// A takeover that is claimed.
 pub(in crate::stream) struct Claimed {

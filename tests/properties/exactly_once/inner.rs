@@ -229,6 +229,8 @@ impl<B> Service<Request<B>> for Scripted {
         let is_stream = call.is_stream;
         let call = Arc::new(Mutex::new(call));
         inner.calls.push(Arc::clone(&call));
+        // A call that is let go of before it answers lets go of its body, too.
+        let body = Said(call);
         Box::pin(async move {
             if late {
                 tokio::time::sleep(Duration::from_millis(10)).await;
@@ -239,7 +241,7 @@ impl<B> Service<Request<B>> for Scripted {
                 (StatusCode::SERVICE_UNAVAILABLE, "text/plain")
             };
             let response = Response::builder().status(status).header("content-type", content);
-            Ok(response.body(Said(call)).unwrap())
+            Ok(response.body(body).unwrap())
         })
     }
 }

@@ -14,6 +14,7 @@ pub mod process;
 pub mod random;
 pub mod reference;
 pub mod scripted;
+pub mod seeds;
 pub mod socket;
 pub mod store_server;
 pub mod tls;
