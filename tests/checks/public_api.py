@@ -1,6 +1,6 @@
 """python3 public_api.py TARGET/doc/CRATE.json: the public API names types of no crates but the allowed ones.
 
-Reads what nightly rustdoc writes with `--output-format json`. A crate whose types a user sees cannot be replaced
+Reads what rustdoc writes with `--output-format json`. A crate whose types a user sees cannot be replaced
 without a new major version: it belongs here only on purpose.
 """
 
