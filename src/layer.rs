@@ -118,6 +118,10 @@ impl SseResumeLayer {
     }
 
     /// How long an inner body is read on after its last client left. Default: 30 seconds.
+    ///
+    /// A call that others wait for, to go on with an aborted stream or to begin a shared one, stands for as long without
+    /// an answer (30 seconds with [`Linger::none`]). Then one of those that wait calls in its place, and its answer is
+    /// dropped. Each call that replaces one stands twice as long as that.
     #[must_use]
     pub fn linger(self, linger: impl Into<Linger>) -> Self {
         let linger = linger.into();
