@@ -8,6 +8,7 @@ mod client;
 mod formless;
 mod inner;
 mod mode;
+mod script;
 mod spoken;
 
 use support::seeds;

@@ -2,7 +2,6 @@
 
 use http::HeaderValue;
 use serde_json::Value;
-use tokio::time::Instant;
 
 use super::mode::{Erased, Mode};
 use support::client::Client as Connection;
@@ -15,6 +14,15 @@ pub(crate) struct Place {
     pub(crate) next: Option<usize>,
     /// Whether it was told that it is not known how many are missing.
     pub(crate) is_told: bool,
+    /// Up to which event it has had all: after a service has begun anew, it need not get them again.
+    pub(crate) had: usize,
+}
+
+impl Place {
+    /// After this event.
+    pub(crate) fn after(self, number: usize) -> Self {
+        Self { next: Some(number + 1), is_told: false, had: self.had.max(number + 1) }
+    }
 }
 
 /// Says the number of an event that a client dispatches at a place; panics if it is not to come there.
@@ -30,8 +38,6 @@ pub(crate) struct Client {
     pub(crate) place: Place,
     pub(crate) connection: Option<Connection<Erased>>,
     pub(crate) is_done: bool,
-    /// When it was last connected.
-    pub(crate) left_at: Option<Instant>,
 }
 
 impl Client {
@@ -61,12 +67,11 @@ impl Client {
                 gap(&mut place, &event.data);
             } else if !(mode.is_mcp() && is_empty(&event)) {
                 let number = expect.number(&event, place);
-                place = Place { next: Some(number + 1), is_told: false };
+                place = place.after(number);
             }
             self.note_id(&event.last_event_id, place);
         }
         self.note_id(&reference::last_event_id(kept).unwrap_or_default(), place);
-        self.left_at = Some(Instant::now());
         place
     }
 
@@ -84,7 +89,7 @@ impl Client {
             if event.name == b"resume-gap" {
                 gap(&mut place, &event.data);
             } else if !(mode.is_mcp() && is_empty(&event)) {
-                place = Place { next: Some(expect.number(&event, place) + 1), is_told: false };
+                place = place.after(expect.number(&event, place));
             }
         }
         place
@@ -101,7 +106,9 @@ fn gap(place: &mut Place, data: &[u8]) {
     match gap["missed"].as_u64() {
         Some(missed) => {
             assert!(missed > 0, "nothing is missing: {gap}");
-            place.next = place.next.map(|next| next + missed as usize);
+            // From where it is not known how many are missing, it is not either.
+            place.next = place.next.filter(|_| !place.is_told).map(|next| next + missed as usize);
+            place.had = place.had.max(place.next.unwrap_or_default());
         }
         None => {
             let reason = gap["reason"].as_str();

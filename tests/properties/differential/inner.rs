@@ -5,9 +5,11 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
-use http::{HeaderMap, HeaderName, Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode};
 use tower_service::Service;
 use tower_sse_resume::StreamHandle;
+
+use super::script::{Script, Speech};
 
 use support::random::Random;
 use support::scripted::{Failure, FedBody, Feed, event_stream, status};
@@ -26,50 +28,79 @@ pub(crate) enum Answer {
     Panics,
 }
 
-/// One call of the service.
-#[derive(Clone)]
-pub(crate) struct Call {
-    pub(crate) last_event_id: Option<Vec<u8>>,
-    pub(crate) answer: Answer,
-    pub(crate) body: Feed,
-}
-
 /// See the [module](self).
 #[derive(Clone)]
 pub(crate) struct Inner(Arc<Mutex<State>>);
 
 struct State {
-    calls: Vec<Call>,
+    script: Arc<Script>,
+    /// One a call; `None` for one that says nothing.
+    speeches: Vec<Option<Speech>>,
     random: Random,
     /// What may happen instead of an event stream, and once in how many calls.
     faults: Vec<Answer>,
     one_in: u64,
-    headers: HeaderMap,
+    is_well: bool,
+    tell: bool,
 }
 
 impl Inner {
-    pub(crate) fn new(random: Random, faults: &[Answer], one_in: u64) -> Self {
-        let (calls, headers) = (Vec::new(), event_stream().headers().clone());
-        Self(Arc::new(Mutex::new(State {
-            calls,
-            random,
-            faults: faults.to_vec(),
-            one_in,
-            headers,
-        })))
+    pub(crate) fn new(
+        script: &Arc<Script>,
+        random: Random,
+        faults: &[Answer],
+        one_in: u64,
+        tell: bool,
+    ) -> Self {
+        let (script, speeches, faults) = (Arc::clone(script), Vec::new(), faults.to_vec());
+        let is_well = false;
+        let state = State { script, speeches, random, faults, one_in, is_well, tell };
+        Self(Arc::new(Mutex::new(state)))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on each call gets an event stream.
+    /// From now on each call gets an event stream, which does not break off.
     pub(crate) fn be_well(&self) {
-        self.lock().faults.clear();
+        let mut state = self.lock();
+        state.faults.clear();
+        state.is_well = true;
     }
 
-    pub(crate) fn call(&self, number: usize) -> Option<Call> {
-        self.lock().calls.get(number).cloned()
+    /// How often it was called.
+    pub(crate) fn calls(&self) -> usize {
+        self.lock().speeches.len()
+    }
+
+    /// The call of this number says so many pieces more.
+    pub(crate) fn say(&self, call: usize, pieces: usize) {
+        if let Some(speech) = &mut self.lock().speeches[call] {
+            speech.say(pieces);
+        }
+    }
+
+    /// Each call says all that it has to say.
+    pub(crate) fn say_all(&self) {
+        self.lock().speeches.iter_mut().flatten().for_each(|speech| speech.say(usize::MAX));
+    }
+}
+
+impl State {
+    /// What a call with this answer will say. Sometimes a part of it is there at once.
+    fn speech(&mut self, answer: Answer, id: Option<&[u8]>, body: Feed) -> Option<Speech> {
+        if !matches!(answer, Answer::Stream | Answer::Unrecorded) {
+            return None;
+        }
+        let mut speech = self.script.speech(&mut self.random, id, self.is_well, body);
+        if self.tell {
+            println!("it {}", speech.in_short());
+        }
+        if self.random.one_in(2) {
+            speech.say(self.random.pick(&[1, 2, 5, 1000]));
+        }
+        Some(speech)
     }
 }
 
@@ -88,11 +119,14 @@ impl<B> Service<Request<B>> for Inner {
         let goes_wrong = !state.faults.is_empty() && state.random.one_in(state.one_in);
         let answer = if goes_wrong { state.random.pick(&state.faults) } else { Answer::Stream };
         let body = Feed::default();
-        let name = HeaderName::from_static("last-event-id");
-        let last_event_id = request.headers().get(name).map(|id| id.as_bytes().to_vec());
-        state.calls.push(Call { last_event_id, answer, body: body.clone() });
+        let id = request.headers().get("last-event-id").map(HeaderValue::as_bytes);
+        if state.tell {
+            let id = id.map(|id| id.escape_ascii().to_string());
+            println!("call {} with {id:?} is answered: {answer:?}", state.speeches.len());
+        }
+        let speech = state.speech(answer, id, body.clone());
+        state.speeches.push(speech);
         let mut head = event_stream();
-        head.headers_mut().clone_from(&state.headers);
         match answer {
             Answer::Stream => {}
             Answer::Unrecorded => {

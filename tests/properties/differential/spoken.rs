@@ -18,8 +18,8 @@ pub(crate) struct Spoken {
 }
 
 impl Spoken {
-    pub(crate) fn new(random: &mut Random) -> Self {
-        let resends = if random.one_in(3) { random.within(1..4) as usize } else { 0 };
+    pub(crate) fn new(random: &mut Random, may_resend: bool) -> Self {
+        let resends = if random.one_in(3) && may_resend { random.within(1..4) as usize } else { 0 };
         let most = random.pick(&[4, 12, 40]);
         let count = random.within(1..most);
         let (anonymous, strange) = (random.one_in(3), random.one_in(3));
@@ -50,6 +50,11 @@ impl Spoken {
     /// Whether a client that comes back may get some events again, also without the layer.
     pub(crate) fn may_repeat(&self) -> bool {
         self.resends > 0 || self.ids.contains(&None)
+    }
+
+    /// Whether it says some events again that were before where it is asked to go on.
+    pub(crate) fn resends(&self) -> bool {
+        self.resends > 0
     }
 
     /// What it says from that event on.
