@@ -103,20 +103,16 @@ pub(crate) fn is_empty(event: &Event) -> bool {
 
 fn gap(place: &mut Place, data: &[u8]) {
     let gap: Value = serde_json::from_slice(data).expect("a gap signal is JSON");
-    match gap["missed"].as_u64() {
-        Some(missed) => {
-            assert!(missed > 0, "nothing is missing: {gap}");
-            // From where it is not known how many are missing, it is not either.
-            place.next = place.next.filter(|_| !place.is_told).map(|next| next + missed as usize);
-            place.had = place.had.max(place.next.unwrap_or_default());
-        }
-        None => {
-            let reason = gap["reason"].as_str();
-            let known =
-                matches!(reason, Some("unknown" | "producer-lost" | "not-stored" | "diverged"));
-            assert!(known, "an unexpected gap: {gap}");
-            place.is_told = true;
-        }
+    if let Some(missed) = gap["missed"].as_u64() {
+        assert!(missed > 0, "nothing is missing: {gap}");
+        // From where it is not known how many are missing, it is not either.
+        place.next = place.next.filter(|_| !place.is_told).map(|next| next + missed as usize);
+        place.had = place.had.max(place.next.unwrap_or_default());
+    } else {
+        let reason = gap["reason"].as_str();
+        let known = matches!(reason, Some("unknown" | "producer-lost" | "not-stored" | "diverged"));
+        assert!(known, "an unexpected gap: {gap}");
+        place.is_told = true;
     }
 }
 

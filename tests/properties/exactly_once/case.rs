@@ -184,6 +184,7 @@ impl Case {
     }
 
     fn close(&mut self, who: usize, kept: usize) {
+        self.streams.values_mut().for_each(Stream::forget_unanswered);
         self.note_what_was_sent();
         let client = &mut self.clients[who];
         let Some(connection) = client.connection.take() else { return };
@@ -210,6 +211,7 @@ impl Case {
     }
 
     async fn connect(&mut self, who: usize) {
+        self.streams.values_mut().for_each(Stream::forget_unanswered);
         let is_new = self.clients[who].held.at.is_none();
         if self.clients[who].done {
             self.clients[who].held = Held::default();

@@ -71,6 +71,8 @@ pub(crate) struct Call {
     pub(crate) ended_at: Option<Instant>,
     waker: Option<Waker>,
     pub(crate) is_dropped: bool,
+    /// Whether it got as far as a response.
+    pub(crate) is_answered: bool,
 }
 
 impl Call {
@@ -166,6 +168,7 @@ impl Inner {
             ended_at: None,
             waker: None,
             is_dropped: false,
+            is_answered: false,
         }
     }
 
@@ -235,6 +238,7 @@ impl<B> Service<Request<B>> for Scripted {
             if late {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
+            lock(&body.0).is_answered = true;
             let (status, content) = if is_stream {
                 (StatusCode::OK, "text/event-stream")
             } else {

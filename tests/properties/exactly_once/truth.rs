@@ -101,6 +101,14 @@ impl Stream {
         });
     }
 
+    /// A call that was let go of before it was answered began no generation.
+    pub(crate) fn forget_unanswered(&mut self) {
+        self.generations.retain(|generation| {
+            let call = lock(&generation.call);
+            call.is_answered || !call.is_dropped
+        });
+    }
+
     pub(crate) fn generation(&self) -> usize {
         self.generations.len()
     }
