@@ -71,8 +71,8 @@ pub(crate) struct Call {
     pub(crate) ended_at: Option<Instant>,
     waker: Option<Waker>,
     pub(crate) is_dropped: bool,
-    /// Whether it got as far as a response.
-    pub(crate) is_answered: bool,
+    /// When it got as far as a response.
+    pub(crate) answered_at: Option<Instant>,
 }
 
 impl Call {
@@ -168,7 +168,7 @@ impl Inner {
             ended_at: None,
             waker: None,
             is_dropped: false,
-            is_answered: false,
+            answered_at: None,
         }
     }
 
@@ -238,7 +238,7 @@ impl<B> Service<Request<B>> for Scripted {
             if late {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
-            lock(&body.0).is_answered = true;
+            lock(&body.0).answered_at = Some(Instant::now());
             let (status, content) = if is_stream {
                 (StatusCode::OK, "text/event-stream")
             } else {

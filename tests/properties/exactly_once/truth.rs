@@ -105,7 +105,7 @@ impl Stream {
     pub(crate) fn forget_unanswered(&mut self) {
         self.generations.retain(|generation| {
             let call = lock(&generation.call);
-            call.is_answered || !call.is_dropped
+            call.answered_at.is_some() || !call.is_dropped
         });
     }
 
