@@ -1,5 +1,6 @@
 //! What holds of arbitrary streams, cuts, configurations and schedules.
 
+#[cfg(feature = "mcp")]
 mod differential;
 mod event_stream_format;
 mod exactly_once;

@@ -65,7 +65,7 @@ struct Case {
 
 impl Case {
     fn formless(random: &mut Random, tell: bool) -> Self {
-        let mut modes = vec![
+        let modes = [
             Mode::Assign,
             Mode::Assign,
             Mode::Preserve,
@@ -74,9 +74,8 @@ impl Case {
             Mode::ReconnectInside,
             Mode::Mirrored(Durability::WriteBehind),
             Mode::Mirrored(Durability::CommitFirst),
+            Mode::Mcp,
         ];
-        #[cfg(feature = "mcp")]
-        modes.push(Mode::Mcp);
         let mode = random.pick(&modes);
         let mut said = formless::stream(random);
         if mode.is_mcp() {

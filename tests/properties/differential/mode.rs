@@ -34,7 +34,6 @@ pub(crate) enum Mode {
     Reconnect,
     /// The same inside the one that resumes.
     ReconnectInside,
-    #[cfg(feature = "mcp")]
     Mcp,
     /// Several instances with one store.
     Mirrored(Durability),
@@ -66,14 +65,8 @@ impl Mode {
         matches!(self, Self::Mirrored(_))
     }
 
-    #[cfg(feature = "mcp")]
     pub(crate) fn is_mcp(self) -> bool {
         self == Self::Mcp
-    }
-
-    #[cfg(not(feature = "mcp"))]
-    pub(crate) fn is_mcp(self) -> bool {
-        false
     }
 
     /// The first request of a client, and each further one.
@@ -107,7 +100,6 @@ impl Deployment {
             }
             Mode::Reconnect => it.services.push(erase(reconnecting())),
             Mode::ReconnectInside => it.add(layer.handle(), layer.layer(reconnecting())),
-            #[cfg(feature = "mcp")]
             Mode::Mcp => {
                 let layer = SseResumeLayer::mcp();
                 it.add(layer.handle(), layer.layer(inner.clone()));
